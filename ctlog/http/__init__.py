@@ -1,0 +1,1 @@
+"""The counter: translates between HTTP and the log, decides nothing."""

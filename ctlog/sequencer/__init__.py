@@ -1,0 +1,1 @@
+"""The workshop: the only writer of a log; knows entries, not certificates."""

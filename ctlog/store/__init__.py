@@ -1,0 +1,1 @@
+"""The shelves, told apart by what losing the data costs."""

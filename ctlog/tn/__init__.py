@@ -1,0 +1,1 @@
+"""What a certificate says about telephone numbers. Pure; knows no log."""

@@ -1,0 +1,1 @@
+"""Published formats, one file per specification. Pure: bytes <-> frozen values."""

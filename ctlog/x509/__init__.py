@@ -1,0 +1,1 @@
+"""Certificates as bytes. Pure; knows no telephone numbers."""
