@@ -1,0 +1,64 @@
+"""How every command speaks: sentences or JSON lines on stdout, complaints and progress on stderr.
+
+Text that strangers chose (names in certificates, a server's error) passes through `printable`, so that it can neither
+move the cursor nor turn the reading order around. Progress is shown only when a person is watching.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import click
+
+
+def printable(text: str) -> str:
+    """`text` with all that does not print escaped: controls, bidi and zero-width marks, odd spaces and line breaks."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def say(text: str = "") -> None:
+    """One line for people on stdout."""
+    click.echo(printable(text))
+
+
+def say_json(value: Mapping[str, Any]) -> None:
+    """One JSON line on stdout. Everything outside ASCII is escaped."""
+    click.echo(json.dumps(value))
+
+
+def say_error(*sentences: str) -> None:
+    """Sentences for people on stderr, on one line."""
+    click.echo(printable(" ".join(s for s in sentences if s)), err=True)
+
+
+class Progress(Protocol):
+    """What long work reports to: so many more units done."""
+
+    def update(self, n: int = 1) -> Any: ...
+    def close(self) -> Any: ...
+
+
+class _Silent:
+    def update(self, n: int = 1) -> None: ...
+    def close(self) -> None: ...
+
+
+def progress(total: int | None, what: str, unit: str) -> Progress:
+    """A bar on stderr, or nothing where no person is watching."""
+    if not sys.stderr.isatty():
+        return _Silent()
+    from tqdm import tqdm
+
+    bar: Progress = tqdm(total=total, desc=what, unit=f" {unit}", file=sys.stderr, unit_scale=True, leave=False)
+    return bar
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of sentences.")
