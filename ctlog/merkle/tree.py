@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from typing import NamedTuple
 
 from ctlog.errors import UsageError
@@ -37,7 +38,7 @@ class Node(NamedTuple):
     """The perfect subtree over the leaves [index << level, (index + 1) << level); level 0 is a leaf."""
 
     level: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index(), which nobody asks of it
 
     @property
     def lo(self) -> int:
@@ -75,7 +76,7 @@ def fold_right(hashes: Sequence[bytes]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class CompactRange:
-    """The leaves [lo, hi) as the hashes of `perfect_nodes(lo, hi)`, in that order. Raises UsageError if they do not fit."""
+    """The leaves [lo, hi) as the hashes of `perfect_nodes(lo, hi)`, in order. Raises UsageError if they do not fit."""
 
     lo: int
     hi: int
@@ -117,9 +118,10 @@ def merge_ranges(ranges: Iterable[CompactRange]) -> CompactRange:
     if not parts:
         raise UsageError("there must be at least one range to merge")
     known: dict[int, list[tuple[int, bytes]]] = {}  # level -> (index, hash), left to right within each range
-    for before, part in zip([parts[0], *parts], parts, strict=False):
-        if part is not parts[0] and before.hi != part.lo:
+    for before, part in pairwise(parts):
+        if before.hi != part.lo:
             raise UsageError(f"the range [{part.lo}, {part.hi}) does not begin where [{before.lo}, {before.hi}) ends")
+    for part in parts:
         for node, value in zip(perfect_nodes(part.lo, part.hi), part.hashes, strict=True):
             known.setdefault(node.level, []).append((node.index, value))
     lo, hi = parts[0].lo, parts[-1].hi
@@ -128,9 +130,7 @@ def merge_ranges(ranges: Iterable[CompactRange]) -> CompactRange:
     while any(above >= level for above in known):
         row = sorted(known.get(level, []))
         kept.update((Node(level, index), value) for index, value in row)
-        pairs = [
-            (left, right) for left, right in zip(row, row[1:], strict=False) if not left[0] & 1 and left[0] + 1 == right[0]
-        ]
+        pairs = [(left, right) for left, right in pairwise(row) if not left[0] & 1 and left[0] + 1 == right[0]]
         if pairs:
             parents = hash_nodes(b"".join(left[1] + right[1] for left, right in pairs))
             known.setdefault(level + 1, []).extend(

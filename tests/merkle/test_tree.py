@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pymerkle
 import pytest
 from hypothesis import given
@@ -55,7 +57,7 @@ def test_other_peoples_tree_has_the_same_root(size):
     other = pymerkle.InmemoryTree(algorithm="sha256")
     for leaf in LEAVES[:size]:
         other.append_entry(leaf)
-    assert Frontier().append(hashes(0, size)).root() == other.get_state()
+    assert Frontier().append(hashes(0, size)).root() == other.get_root()
 
 
 def test_perfect_nodes_tile_every_small_range_with_the_fewest():
@@ -65,7 +67,7 @@ def test_perfect_nodes_tile_every_small_range_with_the_fewest():
             assert [leaf for node in nodes for leaf in range(node.lo, node.hi)] == list(range(lo, hi))
             parents = {(node.level, node.index >> 1) for node in nodes}
             assert len(parents) >= len(nodes) - 1  # at most the two in the middle are of one level ...
-            for a, b in zip(nodes, nodes[1:], strict=False):  # ... and no two could be one
+            for a, b in pairwise(nodes):  # ... and no two could be one
                 assert not (a.level == b.level and a.index ^ 1 == b.index)
 
 
@@ -84,7 +86,7 @@ def test_a_range_holds_the_root_of_each_of_its_perfect_nodes():
 @given(st.lists(st.integers(0, 300), min_size=2, max_size=8))
 def test_ranges_join_in_any_grouping(cuts):
     cuts.sort()
-    parts = [CompactRange.from_leaves(lo, hashes(lo, hi)) for lo, hi in zip(cuts, cuts[1:], strict=False)]
+    parts = [CompactRange.from_leaves(lo, hashes(lo, hi)) for lo, hi in pairwise(cuts)]
     whole = CompactRange.from_leaves(cuts[0], hashes(cuts[0], cuts[-1]))
     assert merge_ranges(parts) == whole
     from_the_right = parts[-1]
