@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ctlog.errors import UsageError
+from ctlog.wire.rfc6962 import format_sct_list
+from ctlog.x509.der import PRINTABLE_STRING, UTF8_STRING, children, format_tlv, oid, only_child
 
 CP_1_3 = "2.16.840.1.114569.1.1.3"  # the SHAKEN certificate policy of the United States, version 1.3
 CP_1_4 = "2.16.840.1.114569.1.1.4"
@@ -95,16 +97,8 @@ class Key:
         return self._private.sign(data, self._ECDSA)
 
 
-# DER, as much of it as writing needs.
-
-
 def _tlv(tag: int, *parts: bytes) -> bytes:
-    body = b"".join(parts)
-    length = len(body)
-    if length < 0x80:
-        return bytes((tag, length)) + body
-    width = (length.bit_length() + 7) // 8
-    return bytes((tag, 0x80 | width)) + length.to_bytes(width, "big") + body
+    return format_tlv(tag, b"".join(parts))
 
 
 def _sequence(*parts: bytes) -> bytes:
@@ -117,33 +111,7 @@ def _integer(value: int) -> bytes:
 
 @lru_cache(256)
 def _oid(dotted: str) -> bytes:
-    first, second, *rest = (int(arc) for arc in dotted.split("."))
-    out = bytearray()
-    for arc in (first * 40 + second, *rest):
-        groups = [arc & 0x7F]
-        while arc := arc >> 7:
-            groups.append(0x80 | (arc & 0x7F))
-        out += bytes(reversed(groups))
-    return _tlv(0x06, bytes(out))
-
-
-def _items(der: bytes) -> list[bytes]:
-    """The elements inside one constructed element that this module, or a parser before it, knows to be well formed."""
-    out: list[bytes] = []
-    at, end = _body(der, 0)
-    while at < end:
-        stop = _body(der, at)[1]
-        out.append(der[at:stop])
-        at = stop
-    return out
-
-
-def _body(der: bytes, at: int) -> tuple[int, int]:
-    length = der[at + 1]
-    if length < 0x80:
-        return at + 2, at + 2 + length
-    start = at + 2 + (length & 0x7F)
-    return start, start + int.from_bytes(der[at + 2 : start], "big")
+    return _tlv(0x06, oid(dotted))
 
 
 def _time(ms: int) -> bytes:
@@ -170,9 +138,12 @@ def name(**attributes: str) -> bytes:
     for key, text in attributes.items():
         if key not in _ATTRIBUTES:
             raise UsageError(f"a name has no attribute {key}; it may have {', '.join(_ATTRIBUTES)}")
-        string = _tlv(0x13 if _PRINTABLE.issuperset(text) else 0x0C, text.encode())
-        parts.append(_tlv(0x31, _sequence(_oid(_ATTRIBUTES[key]), string)))
+        parts.append(_attribute(key, text, PRINTABLE_STRING if _PRINTABLE.issuperset(text) else UTF8_STRING))
     return _sequence(*parts)
+
+
+def _attribute(key: str, text: str, tag: int) -> bytes:
+    return _tlv(0x31, _sequence(_oid(_ATTRIBUTES[key]), _tlv(tag, text.encode())))
 
 
 def extension(oid: str, value: bytes, *, critical: bool = False) -> bytes:
@@ -196,12 +167,15 @@ def authority_constraints(path_length: int | None = None) -> bytes:
 @lru_cache(1024)
 def key_id(spki: bytes) -> bytes:
     """RFC 5280 section 4.2.1.2, method 1: SHA-1 of the public key's bits. 20 bytes; a label, not a security measure."""
-    bits = _items(spki)[1]
-    return hashlib.sha1(bits[_body(bits, 0)[0] + 1 :], usedforsecurity=False).digest()
+    _, (_, lo, hi) = children(spki, *only_child(spki, 0x30, "spki"), "spki")
+    return hashlib.sha1(spki[lo + 1 : hi], usedforsecurity=False).digest()
 
 
 def subject_key_id(spki: bytes) -> bytes:
     return extension("2.5.29.14", _tlv(0x04, key_id(spki)))
+
+
+_AKI = _oid("2.5.29.35")
 
 
 def authority_key_id(identifier: bytes) -> bytes:
@@ -219,8 +193,10 @@ def policies(*oids: str) -> bytes:
 
 @lru_cache(64)
 def crl_distribution_point(url: str = CRL_URL) -> bytes:
-    """One point with the STI-PA as cRLIssuer, as ATIS-1000080 asks."""
-    issuer = name(L="Bridgewater", ST="NJ", CN="STI-PA CRL", C="US", O="STI-PA")
+    """One point with the STI-PA as cRLIssuer, as ATIS-1000080 asks; the bytes are those of the deployed certificates."""
+    words = {"L": "Bridgewater", "ST": "NJ", "CN": "STI-PA CRL", "C": "US", "O": "STI-PA"}
+    parts = [_attribute(k, text, PRINTABLE_STRING if k == "C" else UTF8_STRING) for k, text in words.items()]
+    issuer = _sequence(*parts)
     full = _tlv(0xA0, _tlv(0xA0, _tlv(0x86, url.encode())))
     return extension("2.5.29.31", _sequence(_sequence(full, _tlv(0xA2, _tlv(0xA4, issuer)))))
 
@@ -242,8 +218,7 @@ def tel_names(*numbers: str) -> bytes:
 
 def sct_list(scts: Sequence[bytes]) -> bytes:
     """RFC 6962 section 3.3: the extension that carries serialised SCTs."""
-    items = b"".join(len(sct).to_bytes(2, "big") + sct for sct in scts)
-    return extension("1.3.6.1.4.1.11129.2.4.2", _tlv(0x04, len(items).to_bytes(2, "big") + items))
+    return extension("1.3.6.1.4.1.11129.2.4.2", _tlv(0x04, format_sct_list(scts)))
 
 
 def spc(*codes: str) -> bytes:
@@ -293,6 +268,15 @@ def _signed(tbs: bytes, signer: Signer) -> bytes:
     return _sequence(tbs, signer.algorithm, _tlv(0x03, b"\x00", signer.sign(tbs)))
 
 
+def _items(der: bytes) -> list[bytes]:
+    """The elements inside one constructed element. Raises MalformedError."""
+    (at, hi), out = only_child(der, der[0], "tbs"), []
+    for _, _, end in children(der, at, hi, "tbs"):
+        out.append(der[at:end])
+        at = end
+    return out
+
+
 def _with_extension(tbs: bytes, der: bytes) -> bytes:
     *fields, last = _items(tbs)
     return _sequence(*fields, _tlv(0xA3, _sequence(*_items(_items(last)[0]), der)))
@@ -332,12 +316,9 @@ class Authority:
         """
         fields = _items(tbs)
         if fields[3] != self.name:
-            inner = [self._own(e) for e in _items(_items(fields[-1])[0])]
-            tbs = _sequence(*fields[:3], self.name, *fields[4:-1], _tlv(0xA3, _sequence(*inner)))
+            own = [authority_key_id(self.key_id) if _AKI in e[:8] else e for e in _items(_items(fields[-1])[0])]
+            tbs = _sequence(*fields[:3], self.name, *fields[4:-1], _tlv(0xA3, _sequence(*own)))
         return _signed(_with_extension(tbs, POISON), self.signer)
-
-    def _own(self, der: bytes) -> bytes:
-        return authority_key_id(self.key_id) if der.startswith(_oid("2.5.29.35"), _body(der, 0)[0]) else der
 
     def final(self, tbs: bytes, scts: Sequence[bytes]) -> bytes:
         """The certificate with its SCTs (each one serialised): without them it is `tbs`, byte for byte."""
