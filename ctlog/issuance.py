@@ -26,8 +26,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ctlog.errors import UsageError
+from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
+from ctlog.tn.tnauthlist import format_tnauthlist
 from ctlog.wire.rfc6962 import format_sct_list
 from ctlog.x509.der import PRINTABLE_STRING, UTF8_STRING, children, format_tlv, oid, only_child
+from ctlog.x509.precert import insert_extension
 
 CP_1_3 = "2.16.840.1.114569.1.1.3"  # the SHAKEN certificate policy of the United States, version 1.3
 CP_1_4 = "2.16.840.1.114569.1.1.4"
@@ -193,7 +196,7 @@ def policies(*oids: str) -> bytes:
 
 @lru_cache(64)
 def crl_distribution_point(url: str = CRL_URL) -> bytes:
-    """One point with the STI-PA as cRLIssuer, as ATIS-1000080 asks; the bytes are those of the deployed certificates."""
+    """One point with the STI-PA as cRLIssuer, as ATIS-1000080 asks; the bytes are those of the deployed ones."""
     words = {"L": "Bridgewater", "ST": "NJ", "CN": "STI-PA CRL", "C": "US", "O": "STI-PA"}
     parts = [_attribute(k, text, PRINTABLE_STRING if k == "C" else UTF8_STRING) for k, text in words.items()]
     issuer = _sequence(*parts)
@@ -202,7 +205,11 @@ def crl_distribution_point(url: str = CRL_URL) -> bytes:
 
 
 def tn_auth_list(value: bytes) -> bytes:
-    """The TNAuthList extension around a TNAuthorizationList in DER (see `spc`, `one`, `number_range`)."""
+    """The TNAuthList extension around a TNAuthorizationList in DER.
+
+    `ctlog.tn.tnauthlist.format_tnauthlist` writes any; `spc`, `one` and `number_range` the plain ones. Whatever is
+    given is put in unread, so that a test can issue what no CA should.
+    """
     return extension("1.3.6.1.5.5.7.1.26", value)
 
 
@@ -223,17 +230,17 @@ def sct_list(scts: Sequence[bytes]) -> bytes:
 
 def spc(*codes: str) -> bytes:
     """A TNAuthorizationList of service provider codes."""
-    return _sequence(*(_tlv(0xA0, _tlv(0x16, code.encode())) for code in codes))
+    return format_tnauthlist([ServiceProviderCode(code) for code in codes])
 
 
 def one(*numbers: str) -> bytes:
     """A TNAuthorizationList of single numbers."""
-    return _sequence(*(_tlv(0xA2, _tlv(0x16, number.encode())) for number in numbers))
+    return format_tnauthlist([TelephoneNumber(number) for number in numbers])
 
 
 def number_range(start: str, count: int) -> bytes:
     """A TNAuthorizationList of `count` numbers from `start` on."""
-    return _sequence(_tlv(0xA1, _sequence(_tlv(0x16, start.encode()), _integer(count))))
+    return format_tnauthlist([NumberRange(start, count)])
 
 
 # The TBSCertificate and who signs it.
@@ -277,11 +284,6 @@ def _items(der: bytes) -> list[bytes]:
     return out
 
 
-def _with_extension(tbs: bytes, der: bytes) -> bytes:
-    *fields, last = _items(tbs)
-    return _sequence(*fields, _tlv(0xA3, _sequence(*_items(_items(last)[0]), der)))
-
-
 @dataclass(frozen=True, slots=True)
 class Authority:
     """A CA: its certificate, the key that goes with it, and the certificates above it, nearest first, root last."""
@@ -318,11 +320,11 @@ class Authority:
         if fields[3] != self.name:
             own = [authority_key_id(self.key_id) if _AKI in e[:8] else e for e in _items(_items(fields[-1])[0])]
             tbs = _sequence(*fields[:3], self.name, *fields[4:-1], _tlv(0xA3, _sequence(*own)))
-        return _signed(_with_extension(tbs, POISON), self.signer)
+        return _signed(insert_extension(tbs, POISON), self.signer)
 
     def final(self, tbs: bytes, scts: Sequence[bytes]) -> bytes:
         """The certificate with its SCTs (each one serialised): without them it is `tbs`, byte for byte."""
-        return _signed(_with_extension(tbs, sct_list(scts)), self.signer)
+        return _signed(insert_extension(tbs, sct_list(scts)), self.signer)
 
     def authority(self, signer: Signer, subject: Subject, extensions: Sequence[bytes]) -> Authority:
         """A CA below this one; `signer` holds the key of `subject.spki`."""
