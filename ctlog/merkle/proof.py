@@ -151,22 +151,43 @@ def verify_consistency(old_size: int, new_size: int, old_root: bytes, new_root: 
         return
     if old_size == 0:
         raise ProofError("consistency with an empty tree shows nothing: keep the first head that was verified")
-    depth = (old_size & -old_size).bit_length() - 1  # the level of the old tree's last perfect subtree
-    place, last = (old_size - 1) >> depth, (new_size - 1) >> depth
-    turns = list(_turns(place, last))
-    first = 1 if place else 0  # that subtree is the first hash, unless it is the whole old tree
-    if len(proof) != first + len(turns):
-        raise ProofError(
-            f"the consistency proof from {old_size} to {new_size} has {len(proof)} hashes, not {first + len(turns)}"
-        )
-    old = new = proof[0] if first else old_root
-    for sibling, on_left in zip(proof[first:], turns, strict=True):
-        old = node_hash(sibling, old) if on_left else old
-        new = node_hash(sibling, new) if on_left else node_hash(new, sibling)
+    is_perfect = old_size & (old_size - 1) == 0  # then the old root is the first hash, and the proof leaves it out
+    old, new = fold_consistency(old_size, new_size, [old_root, *proof] if is_perfect else proof)
     if old != old_root:
         raise ProofError(f"the consistency proof does not lead to the old root, of the tree of {old_size}")
     if new != new_root:
         raise ProofError(f"the consistency proof does not lead to the new root, of the tree of {new_size}")
+
+
+def fold_consistency(old_size: int, new_size: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """The roots of both trees to which a consistency proof leads; 0 < old_size < new_size.
+
+    `path` begins with the hash of the old tree's last perfect subtree, also where the proof leaves it out because it is
+    the whole old tree. A path that leads to a signed new root and to another old root than the signed one shows that
+    the log has rewritten its past. Raises ProofError when sizes or lengths are wrong.
+    """
+    if not 0 < old_size < new_size <= MAX_SIZE:
+        raise ProofError(f"there is no consistency path from {old_size} to {new_size}")
+    _check_hashes(path, "the proof")
+    depth = (old_size & -old_size).bit_length() - 1  # the level of that subtree
+    turns = list(_turns((old_size - 1) >> depth, (new_size - 1) >> depth))
+    if len(path) != 1 + len(turns):
+        raise ProofError(
+            f"the consistency proof from {old_size} to {new_size} has {abs(len(path) - 1 - len(turns))} hashes too "
+            + ("many" if len(path) > 1 + len(turns) else "few")
+        )
+    old = new = path[0]
+    for sibling, on_left in zip(path[1:], turns, strict=True):
+        old = node_hash(sibling, old) if on_left else old
+        new = node_hash(sibling, new) if on_left else node_hash(new, sibling)
+    return old, new
+
+
+def consistency_path(old_size: int, new_size: int, authentic: Authentic) -> list[bytes]:
+    """What `fold_consistency` takes, from hashes that are known to be of the new tree; 0 < old_size < new_size."""
+    proof = build(plan_consistency(old_size, new_size), authentic)
+    first = perfect_nodes(0, old_size)
+    return [authentic.hash(first[0]), *proof] if len(first) == 1 else proof
 
 
 def _turns(place: int, last: int) -> Iterator[bool]:

@@ -139,6 +139,10 @@ class AuthenticTiles:
         self._frontier = self._check_right_edge()
         self._check_full_tiles()
 
+    def tiles(self) -> dict[Tile, bytes]:
+        """All that is held here, such as for a cache that keeps only what was proven."""
+        return {Tile(*key, len(data) // HASH_SIZE): data for key, data in self._tiles.items()}
+
     def hash(self, node: Node) -> bytes:
         """The hash of a perfect subtree. Raises UsageError if the tile that holds it is not among these."""
         level, index, place = _place(node)

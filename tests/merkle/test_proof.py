@@ -15,6 +15,8 @@ from ctlog.errors import ProofError, UsageError
 from ctlog.merkle.proof import (
     Plan,
     build,
+    consistency_path,
+    fold_consistency,
     plan_consistency,
     plan_inclusion,
     plan_range,
@@ -287,6 +289,28 @@ def test_plans_in_huge_trees_are_short_and_inside(size, data):
 
 numbers = st.one_of(st.integers(-2, 10), st.integers(-(2**70), 2**70))
 blobs = st.lists(st.one_of(st.binary(max_size=40), st.binary(min_size=32, max_size=32)), max_size=5)
+
+
+@given(st.data())
+def test_a_consistency_path_leads_to_both_roots_even_when_the_past_was_rewritten(data):
+    new = data.draw(st.integers(2, 200))
+    old = data.draw(st.integers(1, new - 1))
+    changed = data.draw(st.integers(0, old - 1))
+    past = (*LEAVES[:changed], b"forged", *LEAVES[changed + 1 : new])
+
+    class Forged:
+        def hash(self, node: Node) -> bytes:
+            return MTH(past[node.lo : node.hi])
+
+    path = consistency_path(old, new, Forged())
+    assert fold_consistency(old, new, path) == (MTH(past[:old]), MTH(past))
+    assert fold_consistency(old, new, consistency_path(old, new, Truth())) == (ROOTS[old], ROOTS[new])
+    for wrong in (path[1:], [*path, EMPTY_ROOT], []):
+        with pytest.raises(ProofError, match=r"too (many|few)"):
+            fold_consistency(old, new, wrong)
+    for sizes in [(0, new), (new, new), (new, old)]:
+        with pytest.raises(ProofError, match="no consistency path"):
+            fold_consistency(*sizes, path)
 
 
 @given(numbers, numbers, numbers, blobs, st.binary(max_size=100), st.binary(min_size=32, max_size=32))

@@ -199,6 +199,11 @@ def test_the_right_edge_alone_is_the_frontier(size):
     assert frontier(authentic) == Frontier().append(LEAVES[: 32 * size])
 
 
+def test_what_is_held_can_be_taken_out_again():
+    tiles = fetched(plan([Node(0, 300)], SIZE))
+    assert AuthenticTiles(SIZE, ROOTS[SIZE], tiles).tiles() == tiles
+
+
 def test_leaf_hashes_over_many_tiles():
     authentic = whole(SIZE)
     for lo, hi in [(0, SIZE), (0, 0), (255, 257), (256, 512), (300, 301), (SIZE - 1, SIZE), (100, 5000)]:
