@@ -17,7 +17,7 @@ Object = tuple[str, bytes]
 
 
 class TileKind(NamedTuple):
-    """A kind of tile beside the tree. `name` is its folder below "tile/"; `gzip_full`: full ones are stored compressed."""
+    """A kind of tile beside the tree. `name`: its folder below "tile/"; `gzip_full`: full ones are compressed."""
 
     name: str
     gzip_full: bool
@@ -68,4 +68,4 @@ class EntryForm(Protocol[E_contra]):
         """The same with times and look-up keys. Raises MalformedError."""
 
     def check_piece_tile(self, kind: int, tile: bytes, lo: int, timestamps_ms: Sequence[int]) -> None:
-        """Does a tile of `kinds[kind]`, kind > 0, tell of entries from `lo` on with these times? Raises MalformedError."""
+        """Does a tile of `kinds[kind]` tell of the entries from `lo` on, with these times? MalformedError if not."""

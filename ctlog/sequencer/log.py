@@ -23,14 +23,14 @@ Cosign = Callable[[bytes], Awaitable[bytes]]
 class Sequenced(NamedTuple):
     """Where an entry stands: in a head that is published."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index(), which nobody asks of it
     timestamp_ms: int
 
 
 class Found(NamedTuple):
     """A published entry, read from its data tile and proven against the level-0 tile."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index(), which nobody asks of it
     timestamp_ms: int
     leaf: bytes
 

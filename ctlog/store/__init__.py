@@ -14,6 +14,7 @@ whatever the caller may believe after that is written at each promise.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -26,6 +27,21 @@ class Space(NamedTuple):
     total_bytes: int
     free_inodes: int
     total_inodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collectable:
+    """What may ever be deleted from an ObjectStore: keys below `prefixes` ("": all), and partial tiles if declared."""
+
+    prefixes: tuple[str, ...] = ()
+    partial_tiles: bool = False
+
+    def covers(self, key: str) -> bool:
+        """May this key be deleted?"""
+        return key.startswith(self.prefixes) or (self.partial_tiles and _PARTIAL_TILE.fullmatch(key) is not None)
+
+
+_PARTIAL_TILE = re.compile(r"tile/.+\.p/[0-9]{1,3}")
 
 
 class ObjectStore(Protocol):
@@ -52,7 +68,7 @@ class ObjectStore(Protocol):
     async def get_range(self, key: str, lo: int, hi: int) -> bytes | None:
         """The bytes [lo, hi) of an object, fewer where it ends earlier, or None where there is no object."""
 
-    async def list(self, prefix: str) -> list[str]:
+    async def list_keys(self, prefix: str) -> list[str]:
         """All keys that begin with `prefix`, sorted. `prefix` is empty or ends in "/"."""
 
     async def delete_many(self, keys: Sequence[str]) -> None:
@@ -69,7 +85,7 @@ class ObjectStore(Protocol):
 
 
 class StoredHead(NamedTuple):
-    """What a HeadStore holds of one log: its origin, the exact bytes of its last head, and whether it was the last ever."""
+    """What a HeadStore holds of one log: its origin, its last head's exact bytes, and whether there can be no other."""
 
     origin: str
     head: bytes
@@ -87,7 +103,7 @@ class HeadStore(Protocol):
         """What is stored, or None for a log that was never created here."""
 
     async def create(self, log_id: bytes, origin: str, seed_id: bytes, head: bytes) -> None:
-        """Begin a log. Raises ConfigError if the log is known, or if the seed is (`seed_id`, 32 bytes) under any origin."""
+        """Begin a log. Raises ConfigError if the log is known, or (`seed_id`, 32 bytes) its seed, under any origin."""
 
     async def replace(self, log_id: bytes, old: bytes, new: bytes, *, final: bool = False) -> None:
         """Compare-and-swap, durable when it returns. `final` freezes the log: nothing replaces that head ever again.
@@ -114,7 +130,7 @@ class LookupRow(NamedTuple):
 class Candidate(NamedTuple):
     """Where an entry with the wanted hash may stand. The caller compares with the tiles: nothing here is proven."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index(), which nobody asks of it
     timestamp_ms: int
 
 
@@ -129,7 +145,7 @@ class LookupStore(Protocol):
         """How many entries it covers; it never forgets one of these, but a loss of power may lower this number."""
 
     async def add(self, lo: int, rows: Sequence[LookupRow]) -> None:
-        """Take in the entries from index `lo` on. Rows that are covered already are skipped; a gap raises StoreError."""
+        """Take in the entries from index `lo` on. Rows that are covered already are skipped; a gap is a UsageError."""
 
     async def by_entry_keys(self, keys: Sequence[bytes]) -> list[list[Candidate]]:
         """The candidates for each of many entry keys, in the order of `keys`, in one hop."""
