@@ -50,7 +50,7 @@ RETRY_AFTER_S = 5  # for a 503 that names no time of its own
 
 
 def answer_to(error: Exception) -> Answer:
-    """The answer that `error` deserves; what its sender cannot mend is logged with an id and answered without detail."""
+    """The answer that `error` deserves. What its sender cannot mend is logged, and answered with an id only."""
     status = status_of(error)
     if not isinstance(error, CtlogError) or status == 500 or isinstance(error, OperatorError):
         return _hidden(error, status)
