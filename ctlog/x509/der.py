@@ -58,7 +58,10 @@ def read_tlv(data: bytes, at: int, stop: int, field: str, what: str = "an elemen
 
 
 def expect(data: bytes, at: int, stop: int, tag: int, field: str, what: str = "an element") -> tuple[int, int]:
-    """Read the element at `at` with the given tag; returns (content start, content end). Raises: MalformedError."""
+    """Read the element at `at`, which must have the given tag (of a number up to 30): (content start, content end).
+
+    Raises: MalformedError, as `read_tlv`.
+    """
     if at + 4 < stop and data[at] == tag:  # what nearly all are, read in place; `read_tlv` is the specification
         length = data[at + 1]
         if length < 0x80:

@@ -6,6 +6,8 @@ raw bytes (`chain`), and writing them (`ctlog.issuance`).
 
 from __future__ import annotations
 
+import re
+
 from ctlog.errors import MalformedError
 from ctlog.x509.der import (
     IA5_STRING,
@@ -43,6 +45,7 @@ _CHARSETS = {
     0x14: "latin-1", 0x1C: "utf-32-be", 0x1E: "utf-16-be",
 }  # fmt: skip
 _SPECIAL = frozenset('"+,;<>\\')
+_PLAIN = re.compile(r'(?![ #])[^"+,;<>\\]*(?<! )').fullmatch
 
 
 def name_text(name: bytes) -> str:
@@ -56,7 +59,8 @@ def name_text(name: bytes) -> str:
         rdns = _relative_names(name)
     except MalformedError:
         return "#" + name.hex()
-    return ",".join("+".join([_attribute_text(*pair) for pair in rdn]) for rdn in reversed(rdns))
+    rdns.reverse()
+    return ",".join(["+".join([_attribute_text(kind, value) for kind, value in rdn]) for rdn in rdns])
 
 
 def attribute(name: bytes, oid: bytes) -> list[str]:
@@ -71,22 +75,32 @@ def attribute(name: bytes, oid: bytes) -> list[str]:
 
 def escape(text: str) -> str:
     r"""Escape a value as RFC 4514 section 2.4 says, and all that does not print besides."""
-    if text.isprintable() and _SPECIAL.isdisjoint(text):
-        out = text
-    else:
-        out = "".join([_escape_character(character) for character in text])
-    if text[:1] in ("#", " "):
+    if _PLAIN(text) and text.isprintable():
+        return text
+    out = "".join([_escape_character(character) for character in text])
+    if text.startswith(("#", " ")):
         out = "\\" + out
-    if len(text) > 1 and text[-1] == " ":
+    if text.endswith(" ") and len(text) > 1:
         out = out[:-1] + "\\ "
     return out
 
 
 def _relative_names(name: bytes) -> list[list[tuple[bytes, bytes]]]:
-    """Read Name: for each RDN its (attribute OID, value element). Raises: MalformedError."""
+    """Read Name: for each RDN its (attribute OID, value element). Raises: MalformedError.
+
+    An RDN of one attribute and below 128 bytes, as nearly all are, is read in place; a long form of a length (an octet
+    from 0x80) never fits there.
+    """
     rdns = []
     lo, hi = only_child(name, SEQUENCE, "name")
     while lo < hi:
+        if lo + 6 < hi and name[lo] == SET and name[lo + 2] == SEQUENCE and name[lo + 4] == OBJECT_IDENTIFIER:
+            length = name[lo + 1]
+            end, stop = lo + 2 + length, lo + 6 + name[lo + 5]
+            if stop < end <= hi and length < 0x80 and name[lo + 3] == length - 2:
+                rdns.append([(name[lo + 6 : stop], name[stop:end])])
+                lo = end
+                continue
         at, end = expect(name, lo, hi, SET, "name", "an RDN")
         rdn = []
         while at < end:
@@ -101,13 +115,16 @@ def _relative_names(name: bytes) -> list[list[tuple[bytes, bytes]]]:
 def _attribute_text(kind: bytes, value: bytes) -> str:
     text = _decode(value)
     word = ATTRIBUTE_WORDS.get(kind) or oid_text(kind)
-    return f"{word}=#{value.hex()}" if text is None else f"{word}={escape(text)}"
+    return word + "=#" + value.hex() if text is None else word + "=" + escape(text)
 
 
 def _decode(value: bytes) -> str | None:
+    size = len(value)
     try:
-        tag, lo, hi = read_tlv(value, 0, len(value), "value")
-        return value[lo:hi].decode(_CHARSETS[tag]) if hi == len(value) else None
+        if 2 <= size < 0x82 and value[1] == size - 2:
+            return value[2:].decode(_CHARSETS[value[0]])
+        tag, lo, hi = read_tlv(value, 0, size, "value")
+        return value[lo:hi].decode(_CHARSETS[tag]) if hi == size else None
     except (MalformedError, KeyError, UnicodeDecodeError):
         return None
 
