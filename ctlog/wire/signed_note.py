@@ -85,7 +85,7 @@ class VerifierKey(NamedTuple):
 
 
 def check_key_name(name: str, field: str = _FIELD) -> None:
-    """Refuse what is no key name: empty, or with Unicode spaces, a plus or control characters. Raises MalformedError."""
+    """Refuse what is no key name: empty, with Unicode spaces, a plus or control characters. Raises MalformedError."""
     if not name or _NOT_IN_NAMES.search(name):
         raise MalformedError(f"{field}: a key name is not empty and has no space, plus or control in it", field=field)
     _encode(name, field)

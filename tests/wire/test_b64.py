@@ -18,7 +18,7 @@ def test_as_the_standard_library_writes_it(data):
 
 @pytest.mark.parametrize(
     "text",
-    ["YQ", "YQ=", "YQ===", "YR==", "YQ==\n", " YQ==", "YQ= =", "Y-_=", "=", "YQ==YQ==", "é", "YQ\x00==", b"YQ==", None, 7],
+    ["YQ", "YQ=", "YQ===", "YR==", "YQ==\n", " YQ==", "YQ= =", "Y-_=", "=", "YQ==YQ==", "é", "YQ\x00==", b"YQ==", 7],
 )
 def test_refused(text):
     with pytest.raises(MalformedError) as caught:
