@@ -145,7 +145,7 @@ def run(args: list[str] | None = None) -> int:
         say_error(_sentence(error.format_message()), _usage(error))
         return WRONG_USE
     except (KeyboardInterrupt, click.Abort):
-        say_error("Interrupted.")
+        say_error("ctlog: interrupted.")
         return COULD_NOT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet too
@@ -161,13 +161,12 @@ def run(args: list[str] | None = None) -> int:
         if os.environ.get("CTLOG_TRACEBACK"):
             raise
         what = f"{type(error).__name__}: {error}"
-        say_error(f"A fault in ctlog itself: {what}. CTLOG_TRACEBACK=1 shows where; please report it.")
+        say_error(f"ctlog: a fault in ctlog itself: {what}. CTLOG_TRACEBACK=1 shows where; please report it.")
         return COULD_NOT
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?")) else f"{text}."
+    return f"ctlog: {text}" if text.endswith((".", "?")) else f"ctlog: {text}."
 
 
 def _usage(error: click.ClickException) -> str:

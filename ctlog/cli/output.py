@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import click
@@ -51,9 +52,20 @@ class _Silent:
     def close(self) -> None: ...
 
 
-def progress(total: int | None, what: str, unit: str) -> Progress:
-    """A bar on stderr, or nothing where no person is watching."""
-    if not sys.stderr.isatty():
+def when(timestamp_ms: int) -> str:
+    """A log's time for people; total, since logs may say any number of 64 bits."""
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"{timestamp_ms} ms after 1970"
+
+
+def progress(total: int | None, what: str, unit: str, *, beside_lines: bool = False) -> Progress:
+    """A bar on stderr, or nothing where no person is watching.
+
+    `beside_lines`: the command also prints a line for each unit; on the same screen these are progress enough.
+    """
+    if not sys.stderr.isatty() or (beside_lines and sys.stdout.isatty()):
         return _Silent()
     from tqdm import tqdm
 
