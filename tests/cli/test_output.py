@@ -40,7 +40,8 @@ def test_json_lines_are_ascii(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(("ms", "text"), [
-    (1_790_000_000_123, "2026-09-21 14:13:20 UTC"), (0, "1970-01-01 00:00:00 UTC"), ((1 << 64) - 1, "18446744073709551615 ms"),
+    (1_790_000_000_123, "2026-09-21 14:13:20 UTC"), (0, "1970-01-01 00:00:00 UTC"),
+    ((1 << 64) - 1, "18446744073709551615 ms"),
 ])  # fmt: skip
 def test_any_time_that_a_log_may_say_can_be_shown(ms: int, text: str) -> None:
     assert output.when(ms).startswith(text)

@@ -11,7 +11,7 @@ from ctlog.cli.places import state_folder
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("/srv/state", "/srv/state/ctlog"), ("", "/home/x/.local/state/ctlog"), ("relative", "/home/x/.local/state/ctlog")],
+    [("/srv/state", "/srv/state/ctlog"), ("", "/home/x/.local/state/ctlog"), ("here", "/home/x/.local/state/ctlog")],
 )
 def test_state_lies_where_the_user_said(monkeypatch: pytest.MonkeyPatch, value: str, expected: str) -> None:
     monkeypatch.setenv("HOME", "/home/x")
