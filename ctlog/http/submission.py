@@ -1,0 +1,148 @@
+"""add-chain and add-pre-chain (RFC 6962 sections 4.1, 4.2; the same under /stict/v1/): from a body to an SCT.
+
+In scope: the order in which a submission costs something. Whether it is welcome at all (the allow-list, a frozen log,
+a full pool, its source's rate) is decided before its body is read; the body's size before it is read whole; its form
+before its signatures; these before it takes a place. Out of scope: what is admitted (`ctlog.admission`), where it goes
+(`ctlog.sequencer`), errors as HTTP (`ctlog.http.problems`).
+
+The issuer's and the root's buckets are charged once the signatures hold, so that nobody can empty another's by naming
+it, and what turns out to be a resubmission is given back.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from ctlog.errors import CtlogError, MalformedError
+from ctlog.http.answers import Answer, json_answer
+from ctlog.http.limits import AllowList, Buckets, source_key
+from ctlog.http.metrics import Metrics
+from ctlog.http.monitoring import PREFIXES, make_sct
+from ctlog.http.server import Call, Route
+from ctlog.http.verifier import Check, Verifier
+from ctlog.sequencer.log import Log
+from ctlog.wire.rfc6962 import EntryType, sct_to_json
+from ctlog.wire.static_ct import PendingEntry
+
+
+class Planned(Protocol):
+    """What `ctlog.admission.plan_accept` gives: the entry, good if `checks` hold."""
+
+    @property
+    def pending(self) -> PendingEntry: ...
+
+    @property
+    def checks(self) -> Sequence[Check]: ...
+
+
+Admit = Callable[[Sequence[bytes], EntryType, int], Planned]
+"""(chain as DER, kind, now in ms) -> what may be logged. Raises MalformedError, RefusedError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Who may submit, and how much. Buckets by source address, by issuing CA's certificate, by accepted root."""
+
+    allowed: AllowList
+    sources: Buckets
+    issuers: Buckets
+    roots: Buckets
+
+
+class _Chain(msgspec.Struct):
+    chain: list[bytes]
+
+
+_decoder = msgspec.json.Decoder(_Chain)
+_CALLS = {"add-chain": EntryType.X509, "add-pre-chain": EntryType.PRECERT}
+
+
+class Submissions:
+    """The handlers. `clock` gives Unix time in ms; `check_space` raises BusyError when the disk is too full."""
+
+    def __init__(self, log: Log[PendingEntry], admit: Callable[[], Admit], gate: Gate, verifier: Verifier,
+                 metrics: Metrics, clock: Callable[[], int]) -> None:
+        self._log = log
+        self._admit = admit
+        self._gate = gate
+        self._verifier = verifier
+        self._metrics = metrics
+        self._clock = clock
+
+    def routes(self) -> dict[str, Route]:
+        """Both calls under both prefixes."""
+        def route(name: str) -> Route:
+            async def handle(call: Call) -> Answer:
+                return await self._counted(call, name)
+            return Route(name, {"POST": handle})
+
+        routes = {name: route(name) for name in _CALLS}
+        return {prefix + name: routes[name] for prefix in PREFIXES for name in _CALLS}
+
+    async def _counted(self, call: Call, name: str) -> Answer:
+        try:
+            return await self._add(call, name)
+        except Exception as error:
+            self._metrics.refused(name, error.reason if isinstance(error, CtlogError) else "internal")
+            raise
+
+    async def _add(self, call: Call, name: str) -> Answer:
+        gate, log = self._gate, self._log
+        if not gate.allowed.open:
+            gate.allowed.check(call.source, call.header("Authorization"))
+        log.check_accepting()
+        gate.sources.take(source_key(call.source), time.monotonic())
+        chain = decode_chain(await call.body())
+        planned = self._admit()(chain, _CALLS[name], self._clock())
+        await self._verifier.verify(planned.checks)
+        pending = planned.pending
+        now_s = time.monotonic()
+        issuer = pending.issuers[0].fingerprint
+        gate.issuers.take(issuer, now_s)
+        gate.roots.take(pending.root, now_s)
+        size = log.head.size
+        place = await log.add(pending)
+        new = place.index >= size
+        if not new:
+            gate.issuers.give_back(issuer, now_s)
+            gate.roots.give_back(pending.root, now_s)
+        leaf = log.form.leaf(pending, place.index, place.timestamp_ms)
+        answer = json_answer(sct_to_json(make_sct(log, place.index, place.timestamp_ms, leaf)))
+        self._metrics.accepted(name, new)
+        return answer
+
+
+def decode_chain(body: bytes) -> list[bytes]:
+    """The `chain` of a submission's body. Raises MalformedError, which names the member or the offset."""
+    try:
+        return _decoder.decode(body).chain
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        field = where.rstrip("`").lstrip(".") or "body"
+        raise MalformedError(_explain(what, field), field=field, reason="bad-json") from None
+    except msgspec.DecodeError as error:
+        offset = re.search(r"\(byte (\d+)\)", str(error))
+        what = str(error).partition(" (byte")[0].removeprefix("JSON is malformed: ")
+        raise MalformedError(f"the body is not JSON: {what}" + (f" at byte {offset[1]}" if offset else ""),
+                             field="body", offset=int(offset[1]) if offset else None, reason="bad-json") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise MalformedError("the body is not JSON", field="body", reason="bad-json") from None
+
+
+def _explain(what: str, field: str) -> str:
+    if "base64" in what:
+        return f"`{field}` is not standard base64"
+    if missing := re.search(r"missing required field `(\w+)`", what):
+        return f"the body has no member `{missing[1]}`"
+    expected = re.search(r"Expected `(\w+)`, got `(\w+)`", what)
+    words = {"bytes": "a base64 string", "array": "a list", "object": "an object", "str": "a string"}
+    if expected:
+        subject = "the body" if field == "body" else f"`{field}`"
+        return f"{subject} must be {words.get(expected[1], expected[1])}, not {words.get(expected[2], expected[2])}"
+    return f"`{field}`: {what[:1].lower()}{what[1:]}"
