@@ -81,6 +81,17 @@ def plan_consistency(old_size: int, new_size: int) -> Plan:
     return _plan([*first, *_outside(last.lo, last.hi, 0, new_size)])
 
 
+def plan_consistency_path(old_size: int, new_size: int) -> Plan:
+    """The same with the old tree's last perfect subtree always first, for `fold_consistency`.
+
+    Raises UsageError unless 0 < old_size < new_size.
+    """
+    if not 0 < old_size < new_size:
+        raise UsageError(f"there is no consistency path from {old_size} to {new_size}")
+    whole = [(0, old_size)] if old_size & (old_size - 1) == 0 else []
+    return Plan((*_plan(whole).groups, *plan_consistency(old_size, new_size).groups))
+
+
 def build(plan: Plan, authentic: Authentic) -> list[bytes]:
     """The hashes of the proof, 32 bytes each."""
     return [fold_right([authentic.hash(node) for node in group]) for group in plan.groups]
@@ -181,13 +192,6 @@ def fold_consistency(old_size: int, new_size: int, path: Sequence[bytes]) -> tup
         old = node_hash(sibling, old) if on_left else old
         new = node_hash(sibling, new) if on_left else node_hash(new, sibling)
     return old, new
-
-
-def consistency_path(old_size: int, new_size: int, authentic: Authentic) -> list[bytes]:
-    """What `fold_consistency` takes, from hashes that are known to be of the new tree; 0 < old_size < new_size."""
-    proof = build(plan_consistency(old_size, new_size), authentic)
-    first = perfect_nodes(0, old_size)
-    return [authentic.hash(first[0]), *proof] if len(first) == 1 else proof
 
 
 def _turns(place: int, last: int) -> Iterator[bool]:

@@ -15,9 +15,9 @@ from ctlog.errors import ProofError, UsageError
 from ctlog.merkle.proof import (
     Plan,
     build,
-    consistency_path,
     fold_consistency,
     plan_consistency,
+    plan_consistency_path,
     plan_inclusion,
     plan_range,
     verify_consistency,
@@ -302,15 +302,17 @@ def test_a_consistency_path_leads_to_both_roots_even_when_the_past_was_rewritten
         def hash(self, node: Node) -> bytes:
             return MTH(past[node.lo : node.hi])
 
-    path = consistency_path(old, new, Forged())
+    path = build(plan_consistency_path(old, new), Forged())
     assert fold_consistency(old, new, path) == (MTH(past[:old]), MTH(past))
-    assert fold_consistency(old, new, consistency_path(old, new, Truth())) == (ROOTS[old], ROOTS[new])
+    assert fold_consistency(old, new, build(plan_consistency_path(old, new), Truth())) == (ROOTS[old], ROOTS[new])
     for wrong in (path[1:], [*path, EMPTY_ROOT], []):
         with pytest.raises(ProofError, match=r"too (many|few)"):
             fold_consistency(old, new, wrong)
     for sizes in [(0, new), (new, new), (new, old)]:
         with pytest.raises(ProofError, match="no consistency path"):
             fold_consistency(*sizes, path)
+        with pytest.raises(UsageError, match="no consistency path"):
+            plan_consistency_path(*sizes)
 
 
 @given(numbers, numbers, numbers, blobs, st.binary(max_size=100), st.binary(min_size=32, max_size=32))
