@@ -211,8 +211,8 @@ class TrustedLog:
 
     def _accept_leaves(self, step: Step, leaves: CompactRange) -> Frontier:
         known = Frontier() if step.old_size == 0 else self.frontier
-        if step.kind not in (StepKind.FIRST, StepKind.GROWN) or known is None:
-            raise UsageError("leaves lead on from a known frontier to a larger tree, and nowhere else")
+        if step.kind is StepKind.OLDER or known is None:
+            raise UsageError("leaves lead on from a known frontier, and only forward")
         if (leaves.lo, leaves.hi) != (step.old_size, step.new.size):
             raise UsageError(f"leaves [{step.old_size}, {step.new.size}) are asked for, not [{leaves.lo}, {leaves.hi})")
         frontier = known.extend(leaves)
