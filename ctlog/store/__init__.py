@@ -147,6 +147,9 @@ class LookupStore(Protocol):
     async def add(self, lo: int, rows: Sequence[LookupRow]) -> None:
         """Take in the entries from index `lo` on. Rows that are covered already are skipped; a gap is a UsageError."""
 
+    async def settle(self) -> None:
+        """There is time now: move what is only in memory to the disk. Nothing is lost by never calling it."""
+
     async def by_entry_keys(self, keys: Sequence[bytes]) -> list[list[Candidate]]:
         """The candidates for each of many entry keys, in the order of `keys`, in one hop."""
 
@@ -172,3 +175,8 @@ class Shelves:
     staging: ObjectStore
     heads: HeadStore
     lookup: LookupStore
+
+    async def close(self) -> None:
+        """Close all of them."""
+        for store in (self.public, self.staging, self.lookup, self.heads):
+            await store.close()

@@ -74,7 +74,7 @@ class FilesystemObjectStore:
         """See ObjectStore."""
         target = self.path(key)
         temporary = self._temporary_name()
-        handle = await self._run(self._writer, lambda: _create(temporary, 0o444))
+        handle = await self._run(self._writer, lambda: self._create(temporary, 0o444))
         try:
             async for chunk in chunks:
                 await self._run(self._writer, lambda piece=chunk: _write_all(handle, piece))  # type: ignore[misc]
@@ -155,12 +155,11 @@ class FilesystemObjectStore:
 
     def _write_temporaries(self, datas: Sequence[bytes], mode: int) -> list[Path]:
         """All written, then all synced: the disk can then take several in one turn."""
-        (self._root / _TEMPORARY).mkdir(exist_ok=True)
         names = [self._temporary_name() for _ in datas]
         handles: list[int] = []
         try:
             for name, data in zip(names, datas, strict=True):
-                handles.append(_create(name, mode))
+                handles.append(self._create(name, mode))
                 _write_all(handles[-1], data)
             for written in handles:
                 os.fsync(written)
@@ -173,6 +172,14 @@ class FilesystemObjectStore:
             _remove(names)
             raise
         return names
+
+    def _create(self, path: Path, mode: int) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, mode)
+        except FileNotFoundError:  # the first temporary file ever
+            path.parent.mkdir()
+            return os.open(path, flags, mode)
 
     def _finish_stream(self, handle: int, temporary: Path, target: Path) -> None:
         try:
@@ -261,10 +268,6 @@ def space_of(path: Path) -> Space:
     """The room on the file system of `path`, as an unprivileged user sees it."""
     found = os.statvfs(path)
     return Space(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, found.f_favail, found.f_files)
-
-
-def _create(path: Path, mode: int) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
 
 def _write_all(handle: int, data: bytes) -> None:
