@@ -1,6 +1,101 @@
 """A log of phone-number certificates, and the library with which anyone checks it.
 
-The verification library's public names are exported here; see each for its meaning and its errors.
+Here are the verification library's public names; each says what it means and what it raises. `import ctlog` reads
+nothing but this file: a name's room is entered when the name is first used.
+
+    from ctlog import LogKey, parse_certificate, read_identity, verify_sct
+
+    verified = verify_sct(certificate, [issuer], sct, LogKey.from_spki(spki), now_ms)   # raises, or holds
+    print(read_identity(parse_certificate(certificate)).claims)
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ctlog.client.sct import VerifiedSct, embedded_scts, verify_embedded_sct, verify_sct
+    from ctlog.client.trusted import LogPolicy, TrustedLog
+    from ctlog.errors import (
+        CtlogError,
+        InputError,
+        MalformedError,
+        Misbehaviour,
+        ProofError,
+        SctError,
+        SignatureError,
+        VerificationError,
+    )
+    from ctlog.merkle.hashing import leaf_hash
+    from ctlog.merkle.proof import verify_consistency, verify_inclusion
+    from ctlog.tn.identity import Identity, read_identity
+    from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
+    from ctlog.wire.checkpoint import SignedHead, open_checkpoint
+    from ctlog.wire.rfc6962 import LogKey
+    from ctlog.wire.signed_note import Ed25519Verifier
+    from ctlog.x509.der import Certificate, parse_certificate
+
 __version__ = "0.1.0"
+
+_ROOMS = {
+    "client.sct": ("VerifiedSct", "embedded_scts", "verify_embedded_sct", "verify_sct"),
+    "client.trusted": ("LogPolicy", "TrustedLog"),
+    "errors": (
+        *("CtlogError", "InputError", "MalformedError", "Misbehaviour", "ProofError", "SctError", "SignatureError"),
+        "VerificationError",
+    ),
+    "merkle.hashing": ("leaf_hash",),
+    "merkle.proof": ("verify_consistency", "verify_inclusion"),
+    "tn.identity": ("Identity", "read_identity"),
+    "tn.numbers": ("NumberRange", "ServiceProviderCode", "TelephoneNumber"),
+    "wire.checkpoint": ("SignedHead", "open_checkpoint"),
+    "wire.rfc6962": ("LogKey",),
+    "wire.signed_note": ("Ed25519Verifier",),
+    "x509.der": ("Certificate", "parse_certificate"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "Certificate",
+    "CtlogError",
+    "Ed25519Verifier",
+    "Identity",
+    "InputError",
+    "LogKey",
+    "LogPolicy",
+    "MalformedError",
+    "Misbehaviour",
+    "NumberRange",
+    "ProofError",
+    "SctError",
+    "ServiceProviderCode",
+    "SignatureError",
+    "SignedHead",
+    "TelephoneNumber",
+    "TrustedLog",
+    "VerificationError",
+    "VerifiedSct",
+    "embedded_scts",
+    "leaf_hash",
+    "open_checkpoint",
+    "parse_certificate",
+    "read_identity",
+    "verify_consistency",
+    "verify_embedded_sct",
+    "verify_inclusion",
+    "verify_sct",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from its room, on first use (PEP 562)."""
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'ctlog' has no attribute {name!r}")
+    value = getattr(import_module(f"ctlog.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
