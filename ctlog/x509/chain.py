@@ -51,6 +51,8 @@ def is_ca(certificate: Certificate) -> bool:
     value = constraints.value
     try:
         lo, hi = expect(value, 0, len(value), SEQUENCE, "basicConstraints")
+        if lo == hi:
+            return False
         tag, lo, hi = read_tlv(value, lo, hi, "basicConstraints")
     except MalformedError:
         return False
@@ -121,37 +123,47 @@ class Roots:
 
 class SignatureCheck(NamedTuple):
     """One signature that has still to be verified. `run` takes 50 us and more, holds no lock and needs nothing else,
-    so it can run in a thread. `reason` and `sentence` are what a failure means."""
+    so it can run in a thread.
+
+    same_name: whether the certificate names this issuer. position: the certificate's place in the chain, from 0;
+    above: its issuer's, for people.
+    """
 
     key: PublicKey
     scheme: Scheme
     signature: bytes
     tbs: bytes
-    reason: str
-    sentence: str
+    same_name: bool
+    position: int
+    above: str
 
     def holds(self) -> bool:
         """Whether the signature is valid."""
         return verify(self.key, self.scheme, self.signature, self.tbs)
 
     def run(self) -> None:
-        """Raises: RefusedError, with `reason`, if the signature is not valid."""
+        """Raises: RefusedError if the signature is not valid: "bad-signature", or "chain-out-of-order" where neither
+        name nor key say that this is the issuer."""
         if not self.holds():
-            raise RefusedError(self.sentence, reason=self.reason)
+            raise self.refusal()
+
+    def refusal(self) -> RefusedError:
+        """Say what it means that the signature is not valid."""
+        child, above = place(self.position), self.above
+        if self.same_name:
+            sentence = f"the signature of {child} is not valid under the key of {above}"
+            return RefusedError(sentence, reason="bad-signature")
+        return RefusedError(f"{above} did not issue {child}: neither name nor key agree", reason="chain-out-of-order")
 
 
 def check_link(child: Certificate, issuer: Certificate, key: PublicKey, index: int, above: str = "") -> SignatureCheck:
-    """Give the check that `issuer` issued `child`, which is the chain's certificate `index`.
+    """Give the check that `issuer`, whose key is `key`, issued `child`, which is the chain's certificate `index`.
 
     Raises: RefusedError, "sha1-signature" or "unsupported-signature".
     """
     scheme = read_scheme(child.algorithm, place(index))
-    above = above or place(index + 1)
-    if child.issuer == issuer.subject:
-        reason, sentence = "bad-signature", f"the signature of {place(index)} is not valid under the key of {above}"
-    else:
-        reason, sentence = "chain-out-of-order", f"{above} did not issue {place(index)}: neither name nor key agree"
-    return SignatureCheck(key, scheme, child.signature, child.tbs, reason, sentence)
+    same_name = child.issuer == issuer.subject
+    return SignatureCheck(key, scheme, child.signature, child.tbs, same_name, index, above or place(index + 1))
 
 
 # --- walking ---------------------------------------------------------------------------------------------------------
@@ -297,4 +309,4 @@ def _choose_root(last: Certificate, index: int, roots: Roots) -> tuple[AcceptedR
             return root, (check,)
         if check.holds():
             return root, ()
-    raise RefusedError(check.sentence, reason=check.reason)
+    raise check.refusal()

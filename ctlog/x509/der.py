@@ -72,6 +72,10 @@ def expect(data: bytes, at: int, stop: int, tag: int, field: str, what: str = "a
             hi = at + 4 + (data[at + 2] << 8) + data[at + 3]
             if hi <= stop:
                 return at + 4, hi
+        elif length == 0x81 and data[at + 2] >= 0x80:
+            hi = at + 3 + data[at + 2]
+            if hi <= stop:
+                return at + 3, hi
     found, lo, hi = read_tlv(data, at, stop, field, what)
     if found != tag:
         raise _malformed(field, f"{what} has tag 0x{found:02x}, not 0x{tag:02x}", at)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from ctlog.errors import MalformedError, RefusedError
-from ctlog.x509.der import INTEGER, OBJECT_IDENTIFIER, SEQUENCE, children, expect, oid, oid_text, only_child
+from ctlog.x509.der import INTEGER, OBJECT_IDENTIFIER, SEQUENCE, children, expect, format_tlv, oid, oid_text, only_child
 
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 Hash: TypeAlias = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
@@ -66,11 +66,22 @@ _SCHEMES = {
 }
 
 
+# The same by the whole element, as nearly all certificates write it, with a NULL for RSA and nothing for the others.
+_PARAMETERS = {Family.RSA: b"\x05\0"}
+_WHOLE = {
+    format_tlv(SEQUENCE, format_tlv(OBJECT_IDENTIFIER, kind) + _PARAMETERS.get(scheme.family, b"")): scheme
+    for kind, scheme in _SCHEMES.items()
+}
+
+
 def read_scheme(algorithm: bytes, field: str) -> Scheme:
     """Read an AlgorithmIdentifier (the whole element). `field` names the certificate in the error.
 
     Raises: RefusedError, "sha1-signature" or "unsupported-signature".
     """
+    scheme = _WHOLE.get(algorithm)
+    if scheme is not None:
+        return scheme
     try:
         lo, hi = only_child(algorithm, SEQUENCE, "signatureAlgorithm")
         lo, end = expect(algorithm, lo, hi, OBJECT_IDENTIFIER, "signatureAlgorithm")
