@@ -67,8 +67,8 @@ class Metrics:
                                         buckets=_SECONDS, registry=self._registry)
         self._duplicates = Counter("ctlog_batch_duplicates", "Submissions that a batch found in the log already.",
                                    ["log"], registry=self._registry)
-        self._store_seconds = Histogram("ctlog_store_seconds", "Time of one store operation.",
-                                        ["log", "store", "operation"], buckets=_SECONDS, registry=self._registry)
+        self._read_seconds = Histogram("ctlog_read_seconds", "Time of one read of the public store.", ["log"],
+                                       buckets=_SECONDS, registry=self._registry)
         self._reloads = Counter("ctlog_roots_reloads", "Reloads of the accepted roots, by outcome: swapped or kept.",
                                 ["log", "outcome"], registry=self._registry)
         self._registry.register(_Gauges(self))
@@ -105,9 +105,9 @@ class Metrics:
             for step, seconds in report.seconds.items():
                 self._batch_seconds.labels(self._log, step).observe(seconds)
 
-    def store(self, store: str, operation: str, seconds: float) -> None:
-        """A store did something."""
-        self._store_seconds.labels(self._log, store, operation).observe(seconds)
+    def read(self, seconds: float) -> None:
+        """Objects were read from the public store, several at once as a rule."""
+        self._read_seconds.labels(self._log).observe(seconds)
 
     def roots_reloaded(self, swapped: bool) -> None:
         """SIGHUP came."""

@@ -158,7 +158,7 @@ class Reads:
 def make_sct(log: Log[PendingEntry], index: int, timestamp_ms: int, leaf: bytes) -> SignedCertificateTimestamp:
     """The SCT over `leaf`, the MerkleTreeLeaf of a published entry (P3, P7)."""
     signer = log.signer
-    return SignedCertificateTimestamp(signer.log_id, timestamp_ms, format_leaf_index(index),
+    return SignedCertificateTimestamp(signer.key.log_id, timestamp_ms, format_leaf_index(index),
                                       signer.digitally_sign(leaf))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -56,8 +57,10 @@ class Published:
     """The log as the world may see it: everything that the head of the moment covers, and nothing more."""
 
     def __init__(self, store: ObjectStore, head: Callable[[], SignedHead], kinds: Sequence[TileKind],
-                 cache_bytes: int) -> None:
+                 cache_bytes: int, observe: Callable[[float], None] = lambda seconds: None) -> None:
+        """`observe` is told how long each read of the store took."""
         self._store = store
+        self._observe = observe
         self._head = head
         self.kinds = {kind.name: kind for kind in kinds}
         self.cache = ObjectCache(cache_bytes)
@@ -77,9 +80,7 @@ class Published:
         """An immutable object, from memory or from the store; None where there is none."""
         data = self.cache.get(key)
         if data is None:
-            data = await self._store.get(key)
-            if data is not None:
-                self.cache.put(key, data)
+            (data,) = await self._read([key])
         return data
 
     async def objects(self, keys: Sequence[str]) -> list[bytes]:
@@ -87,11 +88,10 @@ class Published:
         found = [self.cache.get(key) for key in keys]
         missing = [key for key, data in zip(keys, found, strict=True) if data is None]
         if missing:
-            fetched = dict(zip(missing, await self._store.get_many(missing), strict=True))
+            fetched = dict(zip(missing, await self._read(missing), strict=True))
             for key, data in fetched.items():
                 if data is None:
                     raise StoreError(f"{key} is published but cannot be found", reason="object-missing")
-                self.cache.put(key, data)
             found = [fetched[key] if data is None else data for key, data in zip(keys, found, strict=True)]
         return [data for data in found if data is not None]
 
@@ -121,6 +121,15 @@ class Published:
             leaves += found[max(lo - first, 0) : hi - first]
             await asyncio.sleep(0)  # parsing is a millisecond's work: let submissions through between tiles
         return leaves
+
+    async def _read(self, keys: Sequence[str]) -> list[bytes | None]:
+        started = time.perf_counter()
+        found = await self._store.get_many(keys)
+        self._observe(time.perf_counter() - started)
+        for key, data in zip(keys, found, strict=True):
+            if data is not None:
+                self.cache.put(key, data)
+        return found
 
     def plain(self, kind: str, width: int, data: bytes) -> bytes:
         """A tile beside the tree as its spec says it; `data` is how it is stored."""

@@ -128,9 +128,9 @@ class Site:
         self.outgoing_bytes = 0
         """Bytes of large answers that wait for their readers."""
 
-    def server(self) -> web.Server:
+    def server(self) -> Connections:
         """A protocol factory for `loop.create_server` and `create_unix_server`. Needs a running loop."""
-        return _Server(self)
+        return Connections(self)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; raises nothing."""
@@ -178,8 +178,8 @@ class Site:
         return None
 
 
-class _Server(web.Server):
-    """Makes our connections, and no more of them than fit."""
+class Connections(web.Server):
+    """Makes our connections, and no more of them than fit; `open` is how many there are."""
 
     def __init__(self, site: Site) -> None:
         super().__init__(site.handle)
@@ -203,7 +203,7 @@ class _Connection(RequestHandler):
     __slots__ = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        server = cast(_Server, self._manager)
+        server = cast(Connections, self._manager)
         if server.open >= server.site.bounds.connections:
             cast(asyncio.Transport, transport).abort()
             self._manager = None  # as after connection_lost: nothing was begun
@@ -213,7 +213,7 @@ class _Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._manager is not None:
-            cast(_Server, self._manager).open -= 1
+            cast(Connections, self._manager).open -= 1
         super().connection_lost(exc)
 
     def handle_error(self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None,
@@ -223,7 +223,7 @@ class _Connection(RequestHandler):
                                               reason="bad-http")
         else:
             error = exc if isinstance(exc, Exception) else RuntimeError(message)
-        return _Reply(cast(_Server, self._manager).site, answer_to(error), close=True)
+        return _Reply(cast(Connections, self._manager).site, answer_to(error), close=True)
 
 
 class _Reply(web.StreamResponse):

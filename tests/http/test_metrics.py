@@ -29,7 +29,7 @@ def metrics() -> Metrics:
     metrics.refused("add-chain", "unknown-root")
     metrics.batch(BatchReport(7, 5, 1, 1500, {"stage": 0.002}))
     metrics.batch(BatchReport(7, 0, 0, 1600, {"stage": 9.0}))
-    metrics.store("public", "put_many", 0.001)
+    metrics.read(0.001)
     metrics.roots_reloaded(True)
     return metrics
 
