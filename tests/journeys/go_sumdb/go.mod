@@ -1,5 +1,5 @@
 module ctlog.example/go_sumdb
 
-go 1.23.0
+go 1.25.0
 
-require golang.org/x/mod v0.25.0
+require golang.org/x/mod v0.40.0
