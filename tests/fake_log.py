@@ -13,32 +13,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ctlog import issuance
-from ctlog.client.submit import signed_entry
-from ctlog.issuance import DAY_MS, Key
-from ctlog.wire.rfc6962 import (
-    DigitallySigned,
-    LogKey,
-    SignedCertificateTimestamp,
-    SignedEntry,
-    TimestampedEntry,
-    format_merkle_tree_leaf,
-    sct_to_json,
-)
-from ctlog.wire.static_ct import format_leaf_index
-from ctlog.x509.der import parse_certificate
+from ctlog.wire.rfc6962 import SignedCertificateTimestamp, SignedEntry, TimestampedEntry, sct_to_json
+from tests.small_log import AUTHORITY, KEY, NOW, SmallLog, tbs
 
-NOW = 1_790_000_000_000
-AUTHORITY = issuance.example_authority(NOW, root_key=Key.from_number(1), key=Key.from_number(2))
-LOG_KEY = Key.from_number(3)
-KEY = LogKey.from_spki(LOG_KEY.spki)
-LEAF_SPKI = Key.from_number(4).spki
-
-
-def tbs(number: int) -> bytes:
-    who = issuance.Subject(issuance.name(CN=f"leaf {number}"), LEAF_SPKI, NOW, NOW + DAY_MS, number + 1)
-    return issuance.delegate_leaf(AUTHORITY, who, issuance.one(f"1202555{number:04d}"))
-
+__all__ = ["AUTHORITY", "FINALS", "KEY", "NOW", "PRECERTIFICATES", "FakeLog", "error", "in_a_thread", "make_sct"]
 
 FINALS = [AUTHORITY.certificate_for(tbs(n)) for n in range(20)]
 PRECERTIFICATES = [AUTHORITY.precertificate(tbs(n)) for n in range(20)]
@@ -49,7 +27,7 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.url = ""
-        self.entries: list[SignedEntry] = []
+        self.log = SmallLog()
         self.chains: list[list[bytes]] = []
         self.paths: list[str] = []
         self.headers: list[Any] = []
@@ -58,10 +36,7 @@ class FakeLog:
         self.most_at_once = self._now = 0
         self.app = web.Application()
         self.app.router.add_post("/a/log/ct/v1/{call}", self.handle)
-        self.app.router.add_get("/a/log/log.v3.json", self.about)
-
-    async def about(self, _request: web.Request) -> web.Response:
-        return web.json_response({"key": base64.b64encode(LOG_KEY.spki).decode()})
+        self.app.router.add_get("/a/log/{path:.+}", self.read)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self._now += 1
@@ -82,18 +57,15 @@ class FakeLog:
             self._now -= 1
 
     def sign(self, chain: list[bytes]) -> dict[str, Any]:
-        certificates = [parse_certificate(der) for der in chain]
-        entry = signed_entry(certificates[0], tuple(certificates[1:]))
-        if entry not in self.entries:
-            self.entries.append(entry)
-        index = self.entries.index(entry)
-        return sct_to_json(make_sct(entry, NOW + index, format_leaf_index(index)))
+        return sct_to_json(self.log.add(chain))
+
+    async def read(self, request: web.Request) -> web.Response:
+        data = self.log.files().get(request.match_info["path"])
+        return web.Response(status=404) if data is None else web.Response(body=data)
 
 
 def make_sct(entry: SignedEntry, timestamp_ms: int, extensions: bytes) -> SignedCertificateTimestamp:
-    message = format_merkle_tree_leaf(TimestampedEntry(timestamp_ms, entry, extensions))
-    signature = DigitallySigned(4, 3, LOG_KEY.sign(message))
-    return SignedCertificateTimestamp(KEY.log_id, timestamp_ms, extensions, signature)
+    return SmallLog().promise(TimestampedEntry(timestamp_ms, entry, extensions))
 
 
 def error(status: int, reason: str = "", sentence: str = "no", **headers: str) -> web.Response:

@@ -55,6 +55,7 @@ _COMMANDS = {
     "demo": "demo",
     "submit": "submit",
     "verify": "verify",
+    "evidence": "evidence",
     "show": "show",
     "fsck": "check",
     "create": "operate",
