@@ -72,7 +72,7 @@ def claim_labels(claim: Claim) -> list[Label]:
     empty or longer than `MAX_VALUE`: `UNINDEXABLE`.
     """
     if isinstance(claim, ServiceProviderCode):
-        return _code_labels(claim.code)
+        return code_labels(claim.code)
     if isinstance(claim, TelephoneNumber):
         return [Label(ONE, claim.digits)]
     return [_prefix_label(prefix, claim.width) for prefix in prefix_cover(claim)]
@@ -113,7 +113,8 @@ def fold_code(code: str) -> str:
 _UPPER = {octet: octet - 32 for octet in range(ord("a"), ord("z") + 1)}
 
 
-def _code_labels(code: str) -> list[Label]:
+def code_labels(code: str) -> list[Label]:
+    """Give the labels of a code as it was logged; the first is the one to look up, whatever its case was."""
     if not 0 < len(code) <= MAX_VALUE:
         return [UNINDEXABLE]
     folded = fold_code(code)

@@ -29,7 +29,7 @@ _CONTEXTS = {0: "code", 1: "range", 2: "number"}
 _RUN = re.compile(rb"[0-9A-Za-z+*#]{2,64}")
 _WORD = re.compile(r"[0-9A-Za-z]+")
 _NOT_DIALLED = re.compile(r"[^0-9*#]+")
-_NUMBER_LIKE = re.compile(r"[\s+]*[0-9][0-9\s().+/_*#-]{6,}\Z")
+_NUMBER_LIKE = re.compile(r"[\s+(]*[0-9][0-9\s().+/_*#-]{6,}\Z")
 
 
 def second_reading(data: bytes) -> tuple[Claim, ...]:
