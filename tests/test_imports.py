@@ -30,6 +30,8 @@ MAY_ENTER = {
     "roots": "errors wire x509",
     "log_v3": "errors wire config",
     "folder": "errors wire store sequencer config roots log_v3",
+    "outside": "errors wire sequencer client",
+    "state": "errors merkle wire admission store sequencer http config roots log_v3 folder",
     "verify_service": "errors wire client",
     "app": "*",
     "cli": "*",
