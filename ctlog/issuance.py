@@ -245,7 +245,6 @@ def number_range(start: str, count: int) -> bytes:
 
 # The TBSCertificate and who signs it.
 
-
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Whom a certificate is for: a Name in DER, a SubjectPublicKeyInfo in DER, and its time, both ends included."""
@@ -333,7 +332,6 @@ class Authority:
 
 
 # The profiles.
-
 
 def root(signer: Signer, subject: Subject) -> Authority:
     """A self-signed CA without a policy, a CRL or numbers (ATIS-1000080: none of these on a root)."""
