@@ -253,3 +253,19 @@ class Simulator:
 def busy(retry_after_s: int) -> BusyError:
     """What a fetcher raises for a 429."""
     return BusyError("too many requests", retry_after_s=retry_after_s)
+
+
+class FakeTime:
+    """A clock that moves when somebody sleeps, and only then."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)

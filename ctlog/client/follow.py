@@ -112,11 +112,13 @@ class FollowerBase:
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._policy = policy
-        self._fetcher = PatientFetcher(fetcher, sleep=sleep)
+        self._fetcher = fetcher if isinstance(fetcher, PatientFetcher) else PatientFetcher(fetcher, sleep=sleep)
         self._now_ms = now_ms
         self._sleep = sleep
 
-    async def _must(self, job: Callable[[], Coroutine[Any, Any, T]], head: SignedHead) -> T:
+    async def _must(
+        self, job: Callable[[], Coroutine[Any, Any, T]], head: SignedHead, kind: str = "missing-data"
+    ) -> T:
         """Run a job that fetches what a signed tree must have; what stays missing is recorded."""
         for failures in range(1, TRIES_IF_MISSING):
             try:
@@ -126,7 +128,7 @@ class FollowerBase:
         try:
             return await job()
         except NotFoundError as error:
-            self._accuse("missing-data", f"the tree of {head.size} entries lacks {error}", head)
+            self._accuse(kind, f"the tree of {head.size} entries lacks {error}", head)
 
     def _accuse(
         self, kind: str, sentence: str, head: SignedHead, path: str = "", data: bytes | None = None

@@ -8,28 +8,12 @@ import pytest
 
 from ctlog.client.patient import LONGEST_PAUSE_S, PatientFetcher, back_off_s
 from ctlog.errors import BusyError, NotFoundError, TransportError
-from tests.simulator import Simulator, busy
-
-
-class Time:
-    """A clock that moves when somebody sleeps."""
-
-    def __init__(self):
-        self.now = 1000.0
-        self.slept = []
-
-    def clock(self):
-        return self.now
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.now += seconds
-        await asyncio.sleep(0)
+from tests.simulator import FakeTime, Simulator, busy
 
 
 @pytest.fixture
 def time():
-    return Time()
+    return FakeTime()
 
 
 def patient(log, time, **kwargs):
