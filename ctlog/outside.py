@@ -11,6 +11,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+import aiohttp
+
 from ctlog.errors import CtlogError
 from ctlog.sequencer.signer import Signer, open_head
 from ctlog.wire.checkpoint import SignedHead
@@ -23,18 +25,13 @@ MAX_NOTE = 64 << 10
 
 async def heads_outside(urls: Sequence[str], signer: Signer) -> list[SignedHead]:
     """The heads of `signer`'s log at these monitoring prefixes, as far as they answer."""
-    import aiohttp
-
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout, headers={"User-Agent": "ctlog"}) as session:
         found = await asyncio.gather(*(_head(session, url, signer) for url in dict.fromkeys(urls)))
     return [head for head in found if head is not None]
 
 
-async def _head(session: object, url: str, signer: Signer) -> SignedHead | None:
-    import aiohttp
-
-    assert isinstance(session, aiohttp.ClientSession)
+async def _head(session: aiohttp.ClientSession, url: str, signer: Signer) -> SignedHead | None:
     address = f"{url.rstrip('/')}/checkpoint"
     try:
         async with session.get(address) as response:
