@@ -9,9 +9,11 @@ Honest until told otherwise. Every lie is a method named for it: `fork`, `rewrit
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import parse_qs
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,7 +23,7 @@ from ctlog.client.trusted import LogPolicy
 from ctlog.errors import BusyError, NotFoundError
 from ctlog.merkle.hashing import hash_leaves, hash_levels
 from ctlog.merkle.proof import build, plan_consistency
-from ctlog.merkle.tiles import Tile, parse_entries_path, parse_tile_path
+from ctlog.merkle.tiles import Tile, entries_path, parse_entries_path, parse_tile_path, tile_path, tiles_of
 from ctlog.merkle.tree import Frontier, Node
 from ctlog.wire.b64 import format_base64
 from ctlog.wire.checkpoint import Checkpoint, SignedHead, format_checkpoint, sign_rfc6962
@@ -134,6 +136,19 @@ class Simulator:
         """The log's promise to hold `leaf`, kept or not."""
         signed = self.digitally_sign(format_merkle_tree_leaf(leaf.timestamped))
         return SignedCertificateTimestamp(self.policy.key.log_id, leaf.timestamp_ms, leaf.extensions, signed)
+
+    def dump(self, folder: Path) -> None:
+        """Write the public files of the served head, full data tiles compressed, as our own log stores them."""
+        files = {"checkpoint": self.served.note}
+        for tile in tiles_of(self.served.size):
+            files[tile_path(tile)] = self.tree.tile(tile) or b""
+        for index in range(-(-self.served.size // 256)):
+            width = min(256, self.served.size - 256 * index)
+            data = self.tree.data(index, width) or b""
+            files[entries_path("data", index, width)] = gzip.compress(data, 1) if width == 256 else data
+        for path, data in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
 
     # Lies -----------------------------------------------------------------------------------------------------------
 
