@@ -230,7 +230,7 @@ def test_codes_in_text() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("12025550123", True), ("+1 202 555 0123", True), ("1234567", True), ("123456", False), ("12345A7", False),
-     ("1------", False), ("(202) 555-0123", True), ("709J", False), ("", False), ("1234567\n8", True), 
+     ("1------", False), ("(202) 555-0123", True), ("709J", False), ("", False), ("1234567\n8", True),
      ("é1234567", False)],
 )  # fmt: skip
 def test_codes_that_look_like_numbers(text: str, expected: bool) -> None:
