@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ctlog.cli.files import GivenKey, read_certificates, read_key
+from ctlog.cli.many import ManyCommand
 from ctlog.cli.output import json_option, progress, say, say_error, say_json, when
 from ctlog.cli.places import state_folder
 from ctlog.errors import MalformedError, UsageError
@@ -33,10 +34,10 @@ class _Input(NamedTuple):
     total: int
 
 
-@click.command()
+@click.command(cls=ManyCommand)
 @click.argument("url")
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
-@click.option("--intermediates", multiple=True, type=_FILE, metavar="PEM", help="CA certificates to build chains from.")
+@click.option("--intermediates", multiple=True, type=_FILE, metavar="PEM ...", help="CA certificates for the chains.")
 @click.option("--key", "key_text", metavar="KEY", help="The log's key: PEM, base64, or a file with it. Without "
               "it, the key that the log itself publishes is believed.")
 @click.option("--at-once", default=64, show_default=True, type=click.IntRange(1, 1024), help="How many are under way.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ctlog.cli.files import read_certificates, read_key, read_one_certificate
+from ctlog.cli.many import ManyCommand
 from ctlog.cli.output import json_option, say, say_error, say_json, when
 from ctlog.cli.places import state_folder
 from ctlog.errors import CtlogError, MalformedError, Misbehaviour, StoreError, TransportError
@@ -33,13 +34,13 @@ class _Seen(NamedTuple):
     before: SignedHead | None
 
 
-@click.command()
+@click.command(cls=ManyCommand)
 @click.argument("certificate", type=_FILE, metavar="CERT")
 @click.option("--log", "where", required=True, metavar="URL", help="The log's monitoring URL, or its folder.")
 @click.option("--key", "key_text", required=True, metavar="KEY", help="The log's key, not taken from the log itself: "
               "PEM, base64, note verifier key, or a file with one.")
-@click.option("--intermediates", multiple=True, type=_FILE, metavar="PEM", help="The issuer's certificate; without it, "
-              "the log's copy is used.")
+@click.option("--intermediates", multiple=True, type=_FILE, metavar="PEM ...", help="The issuer's certificate; without "
+              "it, the log's copy is used.")
 @json_option
 def verify(certificate: Path, where: str, key_text: str, intermediates: tuple[Path, ...], as_json: bool) -> int:
     """Check that the log at URL holds the certificate in CERT.
