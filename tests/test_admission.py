@@ -434,5 +434,6 @@ def test_the_feeds_page_shows_the_line_and_every_key_and_finding() -> None:
     assert parse_feed_line(example.encode()).v == VERSION
     keys = set(re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\|([^|]*)\|", page, re.MULTILINE))))
     assert keys >= set(FeedLine.__struct_fields__)
-    for kind, (_, sentence) in MEANINGS.items():
-        assert f"| `{kind}` | {sentence} |" in page
+    for kind, (threat, sentence) in MEANINGS.items():
+        assert f"| `{kind}` | {threat} | {sentence} |" in page
+    assert MEANINGS.keys().isdisjoint(NUMBER_FINDINGS)
