@@ -63,12 +63,16 @@ def is_ca(certificate: Certificate) -> bool:
 
 
 class AcceptedRoot(NamedTuple):
-    """A trust anchor: a CA certificate, self-issued or not, whose subject and key are trusted. `fingerprint` is the
-    SHA-256 of its DER, `trust_domain` the operator's word for the ecosystem, such as "us-shaken"."""
+    """A trust anchor: a CA certificate, self-issued or not, whose subject and key are trusted; made by `accepted_root`.
+
+    fingerprint: SHA-256 of its DER. trust_domain: the operator's word for the ecosystem, such as "us-shaken". key: its
+    key, loaded.
+    """
 
     certificate: Certificate
     fingerprint: bytes
     trust_domain: str
+    key: PublicKey
 
 
 def accepted_root(der: bytes, trust_domain: str, field: str = "root") -> AcceptedRoot:
@@ -77,8 +81,7 @@ def accepted_root(der: bytes, trust_domain: str, field: str = "root") -> Accepte
     certificate = parse_certificate(der, field)
     if not is_ca(certificate):
         raise RefusedError(f"{field} is not a CA's certificate: {name_text(certificate.subject)}", reason="not-a-ca")
-    load_key(certificate.spki, field)
-    return AcceptedRoot(certificate, hashlib.sha256(der).digest(), trust_domain)
+    return AcceptedRoot(certificate, hashlib.sha256(der).digest(), trust_domain, load_key(certificate.spki, field))
 
 
 class Roots:
@@ -284,9 +287,9 @@ def verify_path(issuers: Sequence[bytes], roots: Roots) -> Path:
 
 
 def _path(certificates: Sequence[Certificate], ders: Sequence[bytes], root: AcceptedRoot) -> Path:
-    whole = (*certificates, root.certificate)
     fingerprints = [hashlib.sha256(der).digest() for der in ders]
-    return Path(whole, (*fingerprints, root.fingerprint), root, load_key(whole[0].spki, place(1)))
+    key = load_key(certificates[0].spki, place(1)) if certificates else root.key
+    return Path((*certificates, root.certificate), (*fingerprints, root.fingerprint), root, key)
 
 
 def _choose_root(last: Certificate, index: int, roots: Roots) -> tuple[AcceptedRoot, tuple[SignatureCheck, ...]]:
@@ -303,8 +306,7 @@ def _choose_root(last: Certificate, index: int, roots: Roots) -> tuple[AcceptedR
         raise RefusedError(f"{problem}: {name_text(last.issuer)}", reason="unknown-root")
     above = "the accepted root of that name" if len(named) == 1 else "any accepted root of that name"
     for root in named:
-        key = load_key(root.certificate.spki, "the accepted root")
-        check = check_link(last, root.certificate, key, index, above)
+        check = check_link(last, root.certificate, root.key, index, above)
         if len(named) == 1:
             return root, (check,)
         if check.holds():
