@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -173,16 +174,15 @@ class TileFollower(FollowerBase):
     async def entries(self, head: SignedHead, lo: int, hi: int) -> AsyncIterator[ProvenBatch]:
         """See Follower; one batch for each data tile, each proven. Memory is bounded by the window."""
         check_span(head, lo, hi)
-        first, stop = lo // WIDTH, -(-hi // WIDTH)
+        first, stop = lo // WIDTH, -(-hi // WIDTH) if lo < hi else 0
         pieces = (
             self._piece(head, range(at, min(at + self._tiles_per_piece, stop)))
             for at in range(first, stop, self._tiles_per_piece)
         )
-        async for piece in in_order(pieces, self._window):
-            for batch in piece:
-                cut = _cut(batch, lo, hi)
-                if cut.leaves:
-                    yield cut
+        async with aclosing(in_order(pieces, self._window)) as done:
+            async for piece in done:
+                for batch in piece:
+                    yield _cut(batch, lo, hi)
 
     async def _piece(self, head: SignedHead, indexes: range) -> list[ProvenBatch]:
         return await self._must(lambda: self._proven(head, indexes), head)
@@ -237,7 +237,7 @@ class TileFollower(FollowerBase):
         self._accuse("bad-tile", str(error), head)
 
 
-async def in_order(jobs: Iterator[Coroutine[Any, Any, T]], window: int) -> AsyncIterator[T]:
+async def in_order(jobs: Iterator[Coroutine[Any, Any, T]], window: int) -> AsyncGenerator[T, None]:
     """The results of the jobs, in order, `window` of them running at a time. Whoever stops early ends the rest."""
     waiting: deque[asyncio.Task[T]] = deque()
     try:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -96,9 +97,10 @@ class EntriesFollower(FollowerBase):
         check_span(head, lo, hi)
         cuts = sorted({lo, hi, *range((lo // self._page + 1) * self._page, hi, self._page)})
         pages = (self._whole(head, start, stop) for start, stop in pairwise(cuts))
-        async for page in in_order(pages, self._window):
-            for batch in page:
-                yield batch
+        async with aclosing(in_order(pages, self._window)) as done:
+            async for page in done:
+                for batch in page:
+                    yield batch
 
     async def _whole(self, head: SignedHead, lo: int, hi: int) -> list[SeenBatch]:
         """The entries [lo, hi) in as many answers as the log needs."""
