@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from ctlog.errors import MalformedError
 from ctlog.tn.by_reference import read_references
 from ctlog.tn.findings import Finding, finding, quote
-from ctlog.tn.labels import MAX_VALUE, fold_code
+from ctlog.tn.labels import MAX_LABELS, MAX_VALUE, fold_code
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
 from ctlog.tn.readings import claim_readings, is_unbounded, looks_like_number, number_readings, second_reading
 from ctlog.tn.tel_uri import TelNames, parse_tel_uri
@@ -47,18 +47,25 @@ class Account:
         self.readable = False
 
     def may_mean(self, claims: Iterable[Claim]) -> None:
-        """Record second readings."""
+        """Record second readings, as many as an entry may have labels: more would say no more than "unindexable"."""
         for claim in claims:
+            if len(self.readings) == MAX_LABELS and claim not in self.readings:
+                self.readable = False
+                return
             self.readings[claim] = None
 
-    def add(self, claim: Claim) -> None:
-        """Record a claim that was read strictly, with what is odd about it."""
-        self.claims[claim] = None
-        self.may_mean(claim_readings(claim))
-        if isinstance(claim, ServiceProviderCode):
-            self._examine_code(claim.code)
-        else:
-            self._examine_number(claim)
+    def add(self, claims: Iterable[Claim]) -> int:
+        """Record claims that were read strictly, with what is odd about each; gives how many different ones."""
+        found = dict.fromkeys(claims)
+        self.claims |= found
+        for claim in found:
+            if len(self.readings) < MAX_LABELS or self.readable:
+                self.may_mean(claim_readings(claim))
+            if isinstance(claim, ServiceProviderCode):
+                self._examine_code(claim.code)
+            else:
+                self._examine_number(claim)
+        return len(found)
 
     def _examine_number(self, claim: TelephoneNumber | NumberRange) -> None:
         digits = claim.digits if isinstance(claim, TelephoneNumber) else claim.start
@@ -99,12 +106,10 @@ def read_list(account: Account, form: Extension) -> None:
         account.may_mean(second_reading(form.value))
         return
     if extended:
-        account.note("range-extended", f"offset {extended[0][0]}")
+        account.note_unreadable("range-extended", f"offset {extended[0][0]}")
         account.may_mean(second_reading(form.value))
-    if len(set(entries)) < len(entries):
+    if account.add(entries) < len(entries):
         account.note("entry-repeated")
-    for entry in entries:
-        account.add(entry)
 
 
 def read_access(account: Account, value: bytes) -> bool:
@@ -153,5 +158,5 @@ def _read_tel(account: Account, uri: bytes, is_der: bool) -> TelephoneNumber | N
     if not is_der:
         account.may_mean([number])
         return None
-    account.add(number)
+    account.add([number])
     return number

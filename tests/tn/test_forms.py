@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctlog.tn.forms import Account, read_access, read_list, read_tel_names
+from ctlog.tn.labels import MAX_LABELS
 from ctlog.tn.numbers import Claim
 from ctlog.tn.tel_uri import TelNames
 from ctlog.tn.tnauthlist import OID_TNAUTHLIST, format_tnauthlist
@@ -87,6 +88,13 @@ def test_a_list_is_read_whole_or_not_at_all() -> None:
     assert not account.readable
 
 
+def test_what_an_extension_marker_hides_cannot_be_told() -> None:
+    account = account_of_list(bytes.fromhex("3014a112301016033131310201021603323232020102"))
+    assert list(account.claims) == [block("111", 2)]
+    assert block("222", 2) in account.readings
+    assert not account.readable
+
+
 def test_only_the_first_of_each_finding_is_kept() -> None:
     account = account_of_list(format_tnauthlist([number("*1"), number("*2")]))
     assert [found.text for found in account.findings.values()] == ["A number has * or # (*1)."]
@@ -99,8 +107,28 @@ def test_only_the_first_of_each_finding_is_kept() -> None:
 )  # fmt: skip
 def test_what_no_label_can_stand_for(claim: Claim, readable: bool) -> None:
     account = Account()
-    account.add(claim)
+    account.add([claim])
     assert account.readable == readable
+
+
+def test_readings_are_bounded_and_said_to_be() -> None:
+    """Nine readings each: what is left out could be anything, so it is found under "unindexable"."""
+    account = Account()
+    account.add([number(f"{at}*") for at in range(1000000, 1000113)])
+    assert len(account.readings) == 113 * 9
+    assert account.readable
+    account.add([number("1000113*")])
+    assert len(account.readings) == MAX_LABELS
+    assert not account.readable
+    account.add([number("1000000*")])
+    assert len(account.claims) == 114
+
+
+def test_the_same_entry_in_two_lists_is_not_repeated_in_one() -> None:
+    account = Account()
+    for _ in range(2):
+        read_list(account, Extension(OID_TNAUTHLIST, False, format_tnauthlist([code("709J")]), b""))
+    assert list(account.findings) == []
 
 
 def test_access() -> None:
