@@ -7,13 +7,33 @@ is in a certificate, and whether it is admitted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import NamedTuple, Protocol, TypeVar
+
+from ctlog.errors import MalformedError
+from ctlog.wire.numbers_feed import format_feed_line
+from ctlog.wire.rfc6962 import TimestampedEntry, entry_key, format_merkle_tree_leaf
+from ctlog.wire.static_ct import (
+    PendingEntry,
+    TileLeaf,
+    format_leaf_index,
+    format_tile_leaf,
+    merkle_tree_leaves,
+    parse_data_tile,
+)
 
 E_contra = TypeVar("E_contra", contravariant=True)
 
 Object = tuple[str, bytes]
 """A key of the public store, and the bytes under it."""
+
+MAX_SIZE = 1 << 32
+"""Entries of one log. static-ct-api allows 2^40; what is built on top of a log counts entries in 32 bits."""
+
+DATA = "data"
+NUMBERS = "numbers"
 
 
 class TileKind(NamedTuple):
@@ -40,14 +60,21 @@ class StoredEntry(NamedTuple):
 
 
 class EntryForm(Protocol[E_contra]):
-    """How entries become bytes. Everything is pure; `kinds[0]` is the kind of tile from which leaves are recomputed."""
+    """How entries become bytes. Everything is pure."""
 
-    kinds: tuple[TileKind, ...]
-    max_size: int
-    """The log never grows beyond so many entries."""
+    @property
+    def kinds(self) -> tuple[TileKind, ...]:
+        """The kinds of tiles beside the tree, the first from which leaves are recomputed."""
+
+    @property
+    def max_size(self) -> int:
+        """The log never grows beyond so many entries."""
 
     def key(self, entry: E_contra) -> bytes:
         """SHA-256 of what makes two submissions the same entry."""
+
+    def certificate_hash(self, entry: E_contra) -> bytes:
+        """SHA-256 of the certificate as it was submitted: another key by which the entry can be looked up."""
 
     def is_low(self, entry: E_contra) -> bool:
         """Does it give way to a fresh entry when the pool is full?"""
@@ -67,5 +94,73 @@ class EntryForm(Protocol[E_contra]):
     def stored(self, tile: bytes) -> list[StoredEntry]:
         """The same with times and look-up keys. Raises MalformedError."""
 
-    def check_piece_tile(self, kind: int, tile: bytes, lo: int, timestamps_ms: Sequence[int]) -> None:
-        """Does a tile of `kinds[kind]` tell of the entries from `lo` on, with these times? MalformedError if not."""
+    def check_tile(self, kind: str, tile: bytes, lo: int, entries: Sequence[StoredEntry]) -> None:
+        """Does a tile of another kind (uncompressed) tell of these entries, the first of which is at `lo`?
+
+        Raises MalformedError if it cannot.
+        """
+
+
+class StaticCtForm:
+    """Entries of a certificate log: data tiles of static-ct-api, and beside them the numbers feed."""
+
+    kinds = (TileKind(DATA, gzip_full=True), TileKind(NUMBERS, gzip_full=True))
+    max_size = MAX_SIZE
+
+    def key(self, entry: PendingEntry) -> bytes:
+        """See EntryForm."""
+        return entry.key
+
+    def certificate_hash(self, entry: PendingEntry) -> bytes:
+        """See EntryForm."""
+        return entry.certificate_hash
+
+    def is_low(self, entry: PendingEntry) -> bool:
+        """See EntryForm."""
+        return entry.low
+
+    def attachments(self, entry: PendingEntry) -> Sequence[Object]:
+        """The issuers, at the addresses of static-ct-api."""
+        return [(f"issuer/{issuer.fingerprint.hex()}", issuer.der) for issuer in entry.issuers]
+
+    def place(self, entries: Sequence[PendingEntry], first_index: int, timestamp_ms: int) -> list[Placed]:
+        """See EntryForm."""
+        placed = []
+        for index, entry in enumerate(entries, first_index):
+            extensions = format_leaf_index(index)
+            chain = tuple(issuer.fingerprint for issuer in entry.issuers)
+            leaf = TileLeaf(timestamp_ms, entry.entry, extensions, entry.pre_certificate, chain)
+            pieces = (format_tile_leaf(leaf), format_feed_line(index, timestamp_ms, entry.feed))
+            placed.append(Placed(format_merkle_tree_leaf(TimestampedEntry(*leaf[:3])), pieces))
+        return placed
+
+    def leaf(self, entry: PendingEntry, index: int, timestamp_ms: int) -> bytes:
+        """See EntryForm."""
+        return format_merkle_tree_leaf(TimestampedEntry(timestamp_ms, entry.entry, format_leaf_index(index)))
+
+    def leaves(self, tile: bytes) -> list[bytes]:
+        """See EntryForm."""
+        return merkle_tree_leaves(tile)
+
+    def stored(self, tile: bytes) -> list[StoredEntry]:
+        """See EntryForm."""
+        return [
+            StoredEntry(
+                format_merkle_tree_leaf(leaf.timestamped),
+                leaf.timestamp_ms,
+                entry_key(leaf.entry),
+                sha256(leaf.pre_certificate or leaf.entry.certificate).digest(),
+            )
+            for leaf in parse_data_tile(tile)
+        ]
+
+    def check_tile(self, kind: str, tile: bytes, lo: int, entries: Sequence[StoredEntry]) -> None:
+        """See EntryForm. A line of the feed begins with its index and time; the rest of it is not looked at."""
+        lines = tile.split(b"\n")
+        heads = [_LINE_HEAD.match(line) for line in lines[:-1]]
+        found = [(int(head[1]), int(head[2])) for head in heads if head is not None]
+        if lines[-1] or found != [(index, entry.timestamp_ms) for index, entry in enumerate(entries, lo)]:
+            raise MalformedError(f"{kind} tile: its lines are not those of the entries from {lo} on", field=kind)
+
+
+_LINE_HEAD = re.compile(rb'\{"index":([0-9]{1,19}),"timestamp":([0-9]{1,19}),"')

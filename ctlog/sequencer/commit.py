@@ -1,0 +1,255 @@
+"""A batch's way through the stores, in the one order in which nothing can be lost and no head can be contradicted.
+
+In scope: steps 2 to 12 of docs/promises.md for a batch, and the same for a head without a batch. Out of scope: which
+entries (`log.py`), what a batch is (`plan.py`), and how a start finds out where the last process stopped
+(`recovery.py`).
+
+What an error means is decided here, by where it happens:
+
+    before the swap     nothing was signed that anybody can see: StoreError, this batch fails, the next may succeed
+    at the swap         whether it took effect is unknown: FatalError
+    publishing tiles    the head is in force and readers cannot see it: FatalError; a start repeats the walk
+    the checkpoint      StoreError: no SCT for this batch, the next round publishes
+    after that          noted and tried again later: a start would do the same
+
+Syncs per batch, on the embedded stores: 2 for the bundle, 1 for the swap, 1 for each new object and 1 for each folder
+that gets one (mostly three and three), 2 for the checkpoint: 11. The bundle's must be there before the signature (P2),
+the swap's before anybody sees the head (P1, P9); the objects' and the checkpoint's before the bundle goes, which until
+then stands for them. Deleting the bundle and the look-ups need none: a start does both again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Generic, NamedTuple, TypeVar
+
+from ctlog.errors import CtlogError, FatalError, MalformedError, ProofError, SignatureError
+from ctlog.merkle.tree import HASH_SIZE, TreeHead
+from ctlog.sequencer.forms import EntryForm, Object
+from ctlog.sequencer.plan import (
+    Batch,
+    Edge,
+    bundle_key,
+    check_bundle,
+    format_bundle,
+    parse_bundle,
+    plan_batch,
+)
+from ctlog.sequencer.signer import Signer, open_head, sign_head
+from ctlog.store import LookupRow, Shelves
+from ctlog.wire.checkpoint import SignedHead
+
+E = TypeVar("E")
+
+Cosign = Callable[[bytes], Awaitable[bytes]]
+"""Given a head's note, the further signature lines (of witnesses) that arrived; b"" for none."""
+
+CHECKPOINT = "checkpoint"
+CLOCK_WAIT_MS = 1_000
+"""A clock that is behind the last head by no more than this is waited for."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where the log stands. `signed` is in the head store; `published` is what readers see: the same, or before it."""
+
+    signed: SignedHead
+    published: SignedHead
+    edge: Edge
+    frozen: bool
+
+    @property
+    def tree(self) -> TreeHead:
+        """Size and root of the signed head."""
+        return TreeHead(self.signed.size, self.signed.root)
+
+
+class Unrecorded(NamedTuple):
+    """Entries that the LookupStore did not take yet, the first of which is at `lo`."""
+
+    lo: int
+    rows: list[LookupRow]
+
+
+class Committer(Generic[E]):
+    """The one writer's hand. Not to be entered twice at once."""
+
+    def __init__(
+        self,
+        shelves: Shelves,
+        signer: Signer,
+        form: EntryForm[E],
+        standing: Standing,
+        clock: Callable[[], int],
+        cosign: Cosign | None,
+        cosign_limit_ms: int,
+    ) -> None:
+        """`standing` comes from `recovery.py`; `clock` gives Unix time in milliseconds."""
+        self.standing = standing
+        self.unrecorded: Unrecorded | None = None
+        self.seconds: dict[str, float] = {}
+        """How long each step took since somebody last emptied this."""
+        self._shelves = shelves
+        self._signer = signer
+        self._form = form
+        self._clock = clock
+        self._cosign = cosign
+        self._cosign_limit_ms = cosign_limit_ms
+        self._note = standing.signed.note  # what `publish_checkpoint` publishes
+        self._staged: list[str] = []  # keys of bundles that may still be there
+
+    @property
+    def unpublished(self) -> bool:
+        """Is there a head in force that readers do not see yet?"""
+        return self.standing.published.timestamp_ms < self.standing.signed.timestamp_ms
+
+    async def sequence(self, entries: Sequence[E]) -> tuple[int, int]:
+        """Steps 2 to 9: these entries are in the tree, and their tiles are public. Returns first index and time.
+
+        Raises StoreError or MalformedError when the batch failed and nothing was signed, FatalError when the process
+        must stop.
+        """
+        timestamp_ms = await self._next_time_ms()
+        standing = self.standing
+        with self._timed("plan"):
+            batch = plan_batch(standing.edge, standing.tree, self._form, entries, timestamp_ms)
+            bundle = format_bundle(batch)
+        key = bundle_key(batch.head)
+        with self._timed("stage"):
+            self._staged.append(key)
+            await self._shelves.staging.put_many([(key, bundle)])
+        with self._timed("read-back"):
+            edge, objects, leaf_hashes = self._check(await self._shelves.staging.get(key), bundle, batch)
+        rows = [
+            LookupRow(timestamp_ms, self._form.key(entry), leaf_hash, self._form.certificate_hash(entry))
+            for entry, leaf_hash in zip(entries, _split(leaf_hashes), strict=True)
+        ]
+        head = self._sign(batch.head, timestamp_ms)
+        await self._swap(head)
+        standing.edge = edge
+        self.unrecorded = Unrecorded(batch.old.size, rows)
+        self._note = await self._cosigned(head)
+        with self._timed("publish"):
+            await publish_objects(self._shelves, objects)
+        return batch.old.size, timestamp_ms
+
+    async def sign_fresh(self, *, final: bool = False) -> None:
+        """A new head of the same tree, so that silence is visible; the `final` one ends the log. Errors as above."""
+        standing = self.standing
+        head = self._sign(standing.tree, await self._next_time_ms())
+        await self._swap(head, final=final)
+        standing.frozen = final
+        self._note = await self._cosigned(head)
+
+    async def publish_checkpoint(self) -> None:
+        """Step 10, if there is anything to publish. Raises StoreError: it may or may not be visible; try again."""
+        if self.unpublished:
+            with self._timed("checkpoint"):
+                await self._shelves.public.put_many([(CHECKPOINT, self._note)], immutable=False)
+            self.standing.published = self.standing.signed._replace(note=self._note)
+
+    async def discard(self) -> None:
+        """Step 11: bundles that nobody needs any more. Raises StoreError; they are tried again with the next."""
+        if self._staged and not self.unpublished:
+            with self._timed("discard"):
+                await self._shelves.staging.delete_many(self._staged)
+            self._staged = []
+
+    async def record(self) -> None:
+        """Step 12. Raises StoreError; what was not recorded stays in `unrecorded`, and no batch may begin before."""
+        if self.unrecorded is not None:
+            with self._timed("lookup"):
+                await self._shelves.lookup.add(self.unrecorded.lo, self.unrecorded.rows)
+            self.unrecorded = None
+
+    async def _next_time_ms(self) -> int:
+        """Step 2. The clock is read once a round and must have moved on (P4)."""
+        while True:
+            now_ms = self._clock()
+            behind_ms = self.standing.signed.timestamp_ms - now_ms
+            if behind_ms < 0:
+                return now_ms
+            if behind_ms > CLOCK_WAIT_MS:
+                sentence = f"the clock is {behind_ms} ms behind the last head: set it right and start again"
+                raise FatalError(sentence, promise="P4", reason="clock-went-back")
+            await asyncio.sleep((behind_ms + 1) / 1000)
+
+    def _check(self, back: bytes | None, bundle: bytes, batch: Batch) -> tuple[Edge, tuple[Object, ...], bytes]:
+        """Step 5: what was read back must be what was planned, by its bytes and by its hashes (P2)."""
+        try:
+            if back is None:
+                raise ProofError("the staging bundle is gone")
+            staged = parse_bundle(back)
+            if (staged.old, staged.head) != (batch.old, batch.head) or back != bundle:
+                raise ProofError("the staging bundle is not the one that was written")
+            edge, leaf_hashes = check_bundle(staged, self.standing.edge, self._form)
+            if edge != batch.edge or leaf_hashes != batch.leaf_hashes:
+                raise ProofError("the staging bundle is right, but it is not what was planned")
+        except (ProofError, MalformedError) as error:
+            sentence = f"what was stored cannot be signed: {error}. Nothing was signed; suspect memory or disk"
+            raise FatalError(sentence, promise="P2", reason="read-back-differs") from error
+        return edge, staged.objects, leaf_hashes
+
+    def _sign(self, tree: TreeHead, timestamp_ms: int) -> SignedHead:
+        """Step 6."""
+        with self._timed("sign"):
+            try:
+                return sign_head(self._signer, tree.size, tree.root, timestamp_ms)
+            except SignatureError as error:
+                sentence = f"a head was signed wrongly and thrown away: {error}. Suspect memory or processor"
+                raise FatalError(sentence, promise="P2", reason="signed-wrongly") from error
+
+    async def _swap(self, head: SignedHead, *, final: bool = False) -> None:
+        """Step 7."""
+        old = self.standing.signed.note
+        with self._timed("swap"):
+            try:
+                await self._shelves.heads.replace(self._signer.log_id, old, head.note, final=final)
+            except FatalError:
+                raise
+            except Exception as error:
+                sentence = f"whether the new head is in force is unknown: {error}"
+                raise FatalError(sentence, promise="P1", reason="swap-unknown") from error
+        self.standing.signed = head
+
+    async def _cosigned(self, head: SignedHead) -> bytes:
+        """Step 8: the note with the lines of witnesses, if they come in time and say the same; without, if not."""
+        if self._cosign is None:
+            return head.note
+        with self._timed("cosign"):
+            try:
+                async with asyncio.timeout(self._cosign_limit_ms / 1000):
+                    note = head.note + await self._cosign(head.note)
+                opened = open_head(self._signer, note)
+                return note if opened._replace(note=head.note) == head else head.note
+            except Exception:  # whatever a witness or its line does wrong, the log goes on
+                return head.note
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + perf_counter() - start
+
+
+async def publish_objects(shelves: Shelves, objects: Sequence[Object]) -> None:
+    """Step 9, here and when a start repeats it. Raises FatalError."""
+    try:
+        await shelves.public.put_many(objects)
+    except FatalError:
+        raise
+    except CtlogError as error:
+        sentence = f"the tiles of a head that is in force could not be published: {error}. A start repeats it"
+        raise FatalError(sentence, promise="P3", reason="publish-failed") from error
+
+
+def _split(hashes: bytes) -> list[bytes]:
+    return [hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE)]
+
+
