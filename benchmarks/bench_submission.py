@@ -42,7 +42,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run from a checkout
 
 from benchmarks.grow import grow
-
 from benchmarks.load import DiskProbe, Result, closed, http_request, opened, quantile
 from ctlog import issuance
 from ctlog.config import Config, Limits, Pool

@@ -131,11 +131,7 @@ class App:
             self._protocols.pre_shutdown()
             if not sequencing.done():
                 await self.log.close()
-            try:
-                await sequencing
-            except FatalError as error:
-                self.state.failed = error
-                raise
+            await sequencing
         finally:
             stopping.cancel()
             with contextlib.suppress(TimeoutError):

@@ -11,7 +11,6 @@ shelves (`ctlog.store.embedded`), and serving (`ctlog.app`).
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -137,14 +136,9 @@ async def freeze(folder: Folder) -> SignedHead:
     Nobody may be serving it meanwhile. Ending a log that has ended gives the same head. Raises ConfigError, FatalError.
     """
     async with recovered(folder) as log:
-        running = asyncio.create_task(log.run())
-        try:
-            head = await log.freeze()
-            await log.shelves.public.put_many(
-                [(METADATA_KEY, log_v3_json(folder.config, log.signer.key, head))], immutable=False)
-        finally:
-            await log.close()
-            await running
+        head = await log.freeze()
+        await log.shelves.public.put_many([(METADATA_KEY, log_v3_json(folder.config, log.signer.key, head))],
+                                          immutable=False)
     return head
 
 

@@ -55,14 +55,12 @@ def read_roots(folder: Folder) -> Accepted:
 
 
 class State:
-    """One running log. `connections` and `failed` are set by who knows."""
+    """One running log. `connections` and `cache` are set by who knows."""
 
     def __init__(self, folder: Folder, log: Log[PendingEntry], shelves: Shelves) -> None:
         self.folder = folder
         self.log = log
         self.accepted = read_roots(folder)
-        self.failed: Exception | None = None
-        """What ended the sequencer."""
         self.connections: Callable[[], int] = lambda: 0
         self.cache: Callable[[], tuple[int, int, int]] = lambda: (0, 0, 0)
         """Bytes, hits and misses of the objects in memory."""
@@ -92,8 +90,8 @@ class State:
         """Why this log is not healthy, each a sentence; empty when it is."""
         found = []
         config, head = self.folder.config, self.log.head
-        if self.failed is not None:
-            found.append(f"the sequencer has stopped: {self.failed}")
+        if self.log.trouble is not None:
+            found.append(f"the sequencer is in trouble: {self.log.trouble}")
         age_s = (clock_ms() - head.timestamp_ms) / 1000
         late_s = max(LATE_HEADS * config.pool.head_interval_s, MIN_LATE_S)
         if not self.log.frozen and age_s > late_s:

@@ -89,10 +89,12 @@ def method_not_allowed(method: str, allowed: str) -> Answer:
 
 def _hidden(error: Exception, status: int) -> Answer:
     number = secrets.token_hex(6)
-    logger.error("request failed, id %s: %s", number, error, exc_info=error)
+    cause = f" (from {error.__cause__!r})" if error.__cause__ is not None else ""
+    # What is in our own tree says what happened; where in the code is only of use for what is not.
+    unforeseen = None if isinstance(error, OperatorError) else error
+    logger.error("request failed, id %s: %s%s", number, error, cause, exc_info=unforeseen)
     reason = error.reason if isinstance(error, CtlogError) else "internal"
-    sentence = ("the log cannot do this now; nothing was logged" if status == 503 else
-                "something went wrong inside the log")
+    sentence = "the log cannot do this now; try again" if status == 503 else "something went wrong inside the log"
     answer = json_answer({"error_message": f"{sentence}; its operator finds the cause under the id {number}",
                           "reason": reason, "id": number}, status)
     if status == 503:
