@@ -55,11 +55,15 @@ CLOCK_WAIT_MS = 1_000
 
 @dataclass(slots=True)
 class Standing:
-    """Where the log stands. `signed` is in the head store; `published` is what readers see: the same, or before it."""
+    """Where the log stands: its head in the head store, and the one that readers see, which is the same or before it.
+
+    `edge` is the right edge of the signed tree, `published_edge` of the published one.
+    """
 
     signed: SignedHead
     published: SignedHead
     edge: Edge
+    published_edge: Edge
     frozen: bool
 
     @property
@@ -151,6 +155,7 @@ class Committer(Generic[E]):
             with self._timed("checkpoint"):
                 await self._shelves.public.put_many([(CHECKPOINT, self._note)], immutable=False)
             self.standing.published = self.standing.signed._replace(note=self._note)
+            self.standing.published_edge = self.standing.edge
 
     async def discard(self) -> None:
         """Step 11: bundles that nobody needs any more. Raises StoreError; they are tried again with the next."""

@@ -26,18 +26,18 @@ from ctlog.errors import BusyError, CtlogError, FatalError, FrozenError, StoreEr
 from ctlog.sequencer.attachments import Attachments
 from ctlog.sequencer.commit import Committer, Cosign
 from ctlog.sequencer.forms import EntryForm
-from ctlog.sequencer.places import Found, Places, Sequenced, View
+from ctlog.sequencer.places import Found, Places, Sequenced
 from ctlog.sequencer.pool import Pool, Ticket
 from ctlog.sequencer.recovery import create_log, recover
 from ctlog.sequencer.signer import Signer
-from ctlog.sequencer.upkeep import Upkeep, short_of_room
+from ctlog.sequencer.upkeep import Upkeep
 from ctlog.store import Shelves
 from ctlog.wire.checkpoint import SignedHead
 
 E = TypeVar("E")
 
 _Ticket = Ticket[E, Sequenced]
-_Tickets = Sequence[Ticket[E, Sequenced]]
+_Known = tuple[Ticket[E, Sequenced], Sequenced]
 
 Clock = Callable[[], int]
 """Unix time in milliseconds. One clock for everything that is signed (P4)."""
@@ -101,7 +101,9 @@ class Log(Generic[E]):
         self._on_batch = on_batch
         self._pool: Pool[E, Sequenced] = Pool(settings.pool_size, settings.retry_after_s, self._on_first)
         self._places = Places(shelves, form)
-        self._upkeep = Upkeep(shelves, form.kinds, settings.partial_age_ms)
+        self._upkeep = Upkeep(
+            shelves, form.kinds, settings.partial_age_ms, settings.min_free_bytes, settings.min_free_share
+        )
         self._attachments = Attachments(shelves.public)
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
@@ -110,7 +112,6 @@ class Log(Generic[E]):
         self._closing = False
         self._freezing: asyncio.Future[None] | None = None
         self._fatal: FatalError | None = None
-        self._shortage: str | None = None
         self._trouble: str | None = None
         self._next_resign_s = 0.0
 
@@ -142,7 +143,7 @@ class Log(Generic[E]):
         standing = await recover(shelves, signer, form, clock(), outside)
         committer = Committer(shelves, signer, form, standing, clock, cosign, chosen.cosign_limit_ms)
         log = cls(shelves, signer, form, committer, clock, chosen, on_batch)
-        await log._measure_room()
+        await log._upkeep.measure_room()
         return log
 
     # Reading ----------------------------------------------------------------------------------------------------------
@@ -168,22 +169,17 @@ class Log(Generic[E]):
         return self._pool.evicted
 
     @property
-    def partials_removed(self) -> int:
-        """Partial tiles that were removed, since the start."""
-        return self._upkeep.removed
-
-    @property
     def trouble(self) -> str | None:
         """What keeps the log from its work, in one sentence, or None."""
-        return str(self._fatal) if self._fatal else self._shortage or self._trouble
+        return str(self._fatal) if self._fatal else self._upkeep.shortage or self._trouble
 
     async def find_leaf(self, leaf_hash: bytes) -> int | None:
         """The index of the published entry with this leaf hash, compared with the level-0 tile."""
-        return await self._places.find_leaf(leaf_hash, View(self.head.size, self._standing.edge))
+        return await self._places.find_leaf(leaf_hash, self._standing.published_edge)
 
     async def find_certificate(self, certificate_hash: bytes) -> Found | None:
         """The first published entry whose submitted certificate has this SHA-256."""
-        return await self._places.find_certificate(certificate_hash, View(self.head.size, self._standing.edge))
+        return await self._places.find_certificate(certificate_hash, self._standing.published_edge)
 
     # Submitting -------------------------------------------------------------------------------------------------------
 
@@ -219,8 +215,8 @@ class Log(Generic[E]):
             raise FrozenError("this log is full; it takes no more certificates", reason="log-full")
         if self._closing:
             raise BusyError("the log is being stopped; try again", retry_after_s=5, reason="stopping")
-        if self._shortage is not None:
-            raise BusyError(f"{self._shortage}; reading goes on", retry_after_s=60, reason="no-room")
+        if self._upkeep.shortage is not None:
+            raise BusyError(f"{self._upkeep.shortage}; reading goes on", retry_after_s=60, reason="no-room")
 
     # Running ----------------------------------------------------------------------------------------------------------
 
@@ -336,12 +332,11 @@ class Log(Generic[E]):
         self._pool.land()
         self._report(fresh, len(tickets) - fresh)
 
-    async def _sort_out(self, tickets: _Tickets[E]) -> tuple[list[tuple[_Ticket[E], Sequenced]], list[_Ticket[E]]]:
+    async def _sort_out(self, tickets: Sequence[_Ticket[E]]) -> tuple[list[_Known[E]], list[_Ticket[E]]]:
         """Duplicates of what is published are answered; returned are those of what is not yet, and what is new."""
         if not tickets:
             return [], []
-        view = View(self._standing.signed.size, self._standing.edge)
-        places = await self._places.find_entries([ticket.entry for ticket in tickets], view)
+        places = await self._places.find_entries([ticket.entry for ticket in tickets], self._standing.edge)
         known, new = [], []
         for ticket, place in zip(tickets, places, strict=True):
             if place is None:
@@ -352,7 +347,7 @@ class Log(Generic[E]):
                 known.append((ticket, place))
         return known, new
 
-    async def _publish(self, known: Sequence[tuple[_Ticket[E], Sequenced]]) -> None:
+    async def _publish(self, known: Sequence[_Known[E]]) -> None:
         """Steps 10 to 13. What fails once the head is visible is tried again later, and costs nobody an SCT."""
         unseen: StoreError | None = None
         self._trouble = None
@@ -402,13 +397,9 @@ class Log(Generic[E]):
         while True:
             await asyncio.sleep(_RETRY_S if more else _UPKEEP_S)
             try:
-                await self._measure_room()
                 more = await self._upkeep.round(self.head.size, self._clock(), idle=not len(self._pool))
             except StoreError as error:
                 self._trouble = f"upkeep: {error}"
             except Exception as error:
                 self._end(FatalError(f"upkeep found what should not be: {error}", promise="P5", reason="upkeep"))
                 return
-
-    async def _measure_room(self) -> None:
-        self._shortage = await short_of_room(self.shelves, self.settings.min_free_bytes, self.settings.min_free_share)

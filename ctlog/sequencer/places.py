@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from ctlog.errors import FatalError, MalformedError, StoreError
@@ -46,16 +45,8 @@ class Found(NamedTuple):
     leaf: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """A tree in which to look: its size, and the edge that has its last, partial tiles."""
-
-    size: int
-    edge: Edge
-
-
 class Places(Generic[E]):
-    """Looks things up in one log."""
+    """Looks things up in one log. `edge` always says in which tree: the right edge holds its partial tiles."""
 
     def __init__(self, shelves: Shelves, form: EntryForm[E]) -> None:
         """Reads `public` and `lookup`."""
@@ -63,7 +54,7 @@ class Places(Generic[E]):
         self._form = form
         self._tiles: OrderedDict[int, bytes] = OrderedDict()
 
-    async def find_entries(self, entries: Sequence[E], view: View) -> list[Sequenced | None]:
+    async def find_entries(self, entries: Sequence[E], edge: Edge) -> list[Sequenced | None]:
         """The place of each entry that the tree has already, in their order.
 
         Raises FatalError (P7) when the log holds an entry that the look-ups describe wrongly, StoreError if it cannot
@@ -71,34 +62,34 @@ class Places(Generic[E]):
         """
         found = await self._shelves.lookup.by_entry_keys([self._form.key(entry) for entry in entries])
         return [
-            await self._match(entry, candidates, view) if candidates else None
+            await self._match(entry, candidates, edge) if candidates else None
             for entry, candidates in zip(entries, found, strict=True)
         ]
 
-    async def find_leaf(self, wanted: bytes, view: View) -> int | None:
+    async def find_leaf(self, wanted: bytes, edge: Edge) -> int | None:
         """The index of the leaf with this hash."""
         for candidate in await self._shelves.lookup.by_leaf_hash(wanted):
-            if candidate.index < view.size and await self._hash(candidate.index, view) == wanted:
+            if candidate.index < edge.size and await self._hash(candidate.index, edge) == wanted:
                 return candidate.index
         return None
 
-    async def find_certificate(self, wanted: bytes, view: View) -> Found | None:
+    async def find_certificate(self, wanted: bytes, edge: Edge) -> Found | None:
         """The first entry whose submitted certificate has this hash."""
         for candidate in await self._shelves.lookup.by_certificate_hash(wanted):
-            if candidate.index < view.size:
-                entry = await self._entry(candidate.index, view)
+            if candidate.index < edge.size:
+                entry = await self._entry(candidate.index, edge)
                 if entry.certificate_hash == wanted:
                     return Found(candidate.index, entry.timestamp_ms, entry.leaf)
         return None
 
-    async def _match(self, entry: E, candidates: Sequence[Candidate], view: View) -> Sequenced | None:
+    async def _match(self, entry: E, candidates: Sequence[Candidate], edge: Edge) -> Sequenced | None:
         for index, timestamp_ms in candidates:
-            if index >= view.size:
+            if index >= edge.size:
                 raise FatalError(f"the look-ups know an entry {index} that the log has not", promise="P7")
             try:
-                if leaf_hash(self._form.leaf(entry, index, timestamp_ms)) == await self._hash(index, view):
+                if leaf_hash(self._form.leaf(entry, index, timestamp_ms)) == await self._hash(index, edge):
                     return Sequenced(index, timestamp_ms)
-                stored = await self._entry(index, view)
+                stored = await self._entry(index, edge)
             except DamagedError as error:
                 raise FatalError(f"no SCT can be given again: {error}", promise="P7", reason=error.reason) from error
             if stored.entry_key == self._form.key(entry):
@@ -106,15 +97,15 @@ class Places(Generic[E]):
                 raise FatalError(sentence, promise="P7", reason="lookup-damaged")
         return None  # others whose hash begins alike
 
-    async def _hash(self, index: int, view: View) -> bytes:
+    async def _hash(self, index: int, edge: Edge) -> bytes:
         """The hash of entry `index` in its level-0 tile."""
         tile, place = divmod(index, WIDTH)
-        hashes = await self._hash_tile(tile, view)
+        hashes = await self._hash_tile(tile, edge)
         return hashes[place * HASH_SIZE : (place + 1) * HASH_SIZE]
 
-    async def _hash_tile(self, tile: int, view: View) -> bytes:
-        if tile == view.edge.size // WIDTH:
-            return view.edge.levels[0]
+    async def _hash_tile(self, tile: int, edge: Edge) -> bytes:
+        if tile == edge.size // WIDTH:
+            return edge.levels[0]
         hashes = self._tiles.get(tile)
         if hashes is None:
             path = tile_path(Tile(0, tile, WIDTH))
@@ -128,18 +119,18 @@ class Places(Generic[E]):
             self._tiles.move_to_end(tile)
         return hashes
 
-    async def _entry(self, index: int, view: View) -> StoredEntry:
+    async def _entry(self, index: int, edge: Edge) -> StoredEntry:
         """Entry `index` out of its data tile, compared with its hash."""
         tile, place = divmod(index, WIDTH)
         kind = self._form.kinds[0]
-        width = min(WIDTH, view.edge.size - tile * WIDTH)
+        width = min(WIDTH, edge.size - tile * WIDTH)
         path = entries_path(kind.name, tile, width)
-        hashes = await self._hash_tile(tile, view)
+        hashes = await self._hash_tile(tile, edge)
         stored = await self._shelves.public.get(path) if width == WIDTH else b""
         if stored is None:
             raise DamagedError(f"{path} is missing")
         try:
-            data = view.edge.tails[0] if width < WIDTH else unpack_tile(kind, WIDTH, stored)
+            data = edge.tails[0] if width < WIDTH else unpack_tile(kind, WIDTH, stored)
             entry = self._form.stored(data)[place]
         except (MalformedError, IndexError) as error:
             raise DamagedError(f"{path} is damaged: {error}") from error

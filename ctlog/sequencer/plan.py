@@ -222,6 +222,8 @@ def check_bundle(bundle: Bundle, edge: Edge, form: EntryForm[E]) -> tuple[Edge, 
     """
     edge_of_levels(bundle.old, edge.levels)
     objects = dict(bundle.objects)
+    if len(objects) != len(bundle.objects):
+        raise ProofError("an object is staged twice")
     tails, leaf_hashes = [], b""
     for at, kind in enumerate(form.kinds):
         tiles = _tiles_between(kind, bundle.old.size, bundle.head.size, objects)
@@ -230,7 +232,7 @@ def check_bundle(bundle: Bundle, edge: Edge, form: EntryForm[E]) -> tuple[Edge, 
         partial = bundle.head.size % WIDTH
         tails.append(tiles[-1][1] if partial else b"")
     made, levels = grow_levels(edge.levels, bundle.old.size, leaf_hashes)
-    if objects != dict(made) or len(objects) != len(bundle.objects):  # the tiles of entries were taken out above
+    if objects != dict(made):  # the tiles of entries were taken out above
         raise ProofError("the staged hash tiles are not those of the staged entries")
     frontier = edge_of_levels(bundle.head, levels)
     return Edge(frontier, levels, tuple(tails)), leaf_hashes

@@ -79,7 +79,7 @@ async def recover(
     edge = await _read_edge(shelves.public, form, head)
     await bring_up_look_ups(shelves, form, head.size)
     await shelves.staging.delete_many(await stale_bundles(shelves.staging, head.size))
-    return Standing(head, published, edge, frozen)
+    return Standing(head, published, edge, edge, frozen)
 
 
 async def stale_bundles(staging: ObjectStore, size: int) -> list[str]:

@@ -37,11 +37,16 @@ class Upkeep:
     shelves: Shelves
     kinds: Sequence[TileKind]
     partial_age_ms: int
+    min_free_bytes: int
+    min_free_share: float
     removed: int = 0
+    shortage: str | None = None
+    """Which store was short of which room when it was last measured, in one sentence."""
     _families: list[_Family] = field(default_factory=list)
 
     async def round(self, size: int, now_ms: int, *, idle: bool) -> bool:
         """A bounded round for a published tree of `size`. Is there more to do at once? Raises StoreError."""
+        await self.measure_room()
         if idle:
             await self.shelves.lookup.settle()
             await self.remove_bundles(size)
@@ -62,6 +67,17 @@ class Upkeep:
                     break
                 family.cursor += 1
         return False
+
+    async def measure_room(self) -> None:
+        """Bring `shortage` up to date. Raises StoreError."""
+        shortage = None
+        stores = (("objects", self.shelves.public), ("staging", self.shelves.staging), ("heads", self.shelves.heads))
+        for name, store in stores:
+            space = await store.space()
+            what = None if space is None else _short_of(space, self.min_free_bytes, self.min_free_share)
+            if what is not None:
+                shortage = f"the store of {name} is short of {what}"
+        self.shortage = shortage
 
     async def remove_bundles(self, size: int) -> None:
         """Remove what is staged for a tree that is published. Raises StoreError."""
@@ -97,16 +113,6 @@ def _entries_path(kind: TileKind) -> Callable[[int], str]:
 
 def _hash_path(level: int) -> Callable[[int], str]:
     return lambda index: tile_path(Tile(level, index, WIDTH))
-
-
-async def short_of_room(shelves: Shelves, min_bytes: int, min_share: float) -> str | None:
-    """Which store is short of which room, in one sentence; None when there is enough everywhere."""
-    for name, store in (("objects", shelves.public), ("staging", shelves.staging), ("heads", shelves.heads)):
-        space = await store.space()
-        what = None if space is None else _short_of(space, min_bytes, min_share)
-        if what is not None:
-            return f"the store of {name} is short of {what}"
-    return None
 
 
 def _short_of(space: Space, min_bytes: int, min_share: float) -> str | None:
