@@ -70,7 +70,7 @@ class RunningLog:
         self.url = where[0] if where else ""
         self._stop = asyncio.Event()
         self._running = asyncio.create_task(self.app.run(self._stop))
-        self.session = aiohttp.ClientSession(auto_decompress=False)
+        self.session = aiohttp.ClientSession(auto_decompress=False, headers={"Accept-Encoding": "identity"})
 
     async def stop(self) -> None:
         """As SIGTERM does. Raises what ended the log."""
