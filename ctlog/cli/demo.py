@@ -51,8 +51,8 @@ class _Place(NamedTuple):
 
 @click.command()
 @click.argument("directory", default="data", type=click.Path(file_okay=False, path_type=Path), metavar="[DIR]")
-@click.option("--port", default=8460, show_default=True, type=click.IntRange(1, 65535), help="Where to listen; if it is "
-              "taken, the next free one.")
+@click.option("--port", default=8460, show_default=True, type=click.IntRange(1, 65535), help="Where to listen; if "
+              "it is taken, the next free one.")
 def demo(directory: Path, port: int) -> int:
     """Try it: make an example CA and a log that accepts it, and serve the log on this machine only.
 
