@@ -22,7 +22,7 @@ from typing import TypeAlias, TypeVar
 
 from ctlog.client.evidence import prove_broken_sct, record
 from ctlog.client.issuers import IssuerPool
-from ctlog.client.sct import VerifiedSct, embedded_scts, verify_sct
+from ctlog.client.sct import CLOCK_SKEW_MS, VerifiedSct, embedded_scts, verify_sct
 from ctlog.client.trusted import TrustedLog
 from ctlog.errors import MalformedError, Misbehaviour, NotFoundError, ProofError, SctError, TransportError
 from ctlog.merkle.hashing import leaf_hash
@@ -117,7 +117,8 @@ def _prove(
         issuers = IssuerPool((yield from _issuers(index, head.size))).issuers(parsed)
     if not issuers:
         raise TransportError("the certificate's issuer is not at hand: hand it in as well", reason="issuer-missing")
-    verified = verify_sct(certificate, [i.der for i in issuers], handed, trusted.policy.key, now_ms)
+    ders = [issuer.der for issuer in issuers]
+    verified = verify_sct(certificate, ders, handed, trusted.policy.key, now_ms, CLOCK_SKEW_MS)
     if index >= head.size:
         _check_due(verified, head, trusted, now_ms)
     inclusion = plan_inclusion(index, head.size)

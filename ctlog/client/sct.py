@@ -3,13 +3,14 @@
 In scope: one SCT against one certificate, embedded in it or handed in beside it, and the SCTs that a certificate
 carries. A good SCT is a signed promise by a log; that the entry is in the tree is another question (`leaf_index` and
 `ctlog verify`). Out of scope: whether the certificate is valid and whom to trust (`ctlog.client.passport`), which log
-has which key (`ctlog.client.log_list`), network and clock: `now_ms` is an argument.
+has which key (`ctlog.client.log_list`), how many SCTs are enough (`ctlog.client.sct_policy`), network and clock:
+`now_ms` is an argument.
 
 The reasons of an SctError:
 
     unknown-version    an SCT of another version than 1
     unknown-log        the SCT is of another log than the key
-    from-the-future    its time is later than now, by more than clocks differ
+    from-the-future    its time is later than now, by more than the tolerance
     wrong-certificate  the signature does not hold, and cannot: the right issuer's certificate was not handed in
     bad-signature      the signature is not the log's over this certificate
     bad-extensions     signed, but its extensions are no list of extensions (static-ct-api)
@@ -44,7 +45,8 @@ from ctlog.x509.precert import (
 )
 
 CLOCK_SKEW_MS = 300_000
-"""By how much a log's clock may be ahead of the verifier's: five minutes, as in OpenSSL's check of SCTs."""
+"""By how much a log's clock may be ahead of that of whoever has just submitted to it: five minutes, as in OpenSSL's
+check of SCTs. On the call path nothing is forgiven: the certificate was issued before the call."""
 
 
 class VerifiedSct(NamedTuple):
@@ -73,31 +75,35 @@ def embedded_scts(certificate: bytes) -> list[bytes]:
 
 
 def verify_sct(
-    certificate: bytes, issuers: Sequence[bytes], sct: bytes | SignedCertificateTimestamp, key: LogKey, now_ms: int
+    certificate: bytes,
+    issuers: Sequence[bytes],
+    sct: bytes | SignedCertificateTimestamp,
+    key: LogKey,
+    now_ms: int,
+    tolerance_ms: int = 0,
 ) -> VerifiedSct:
     """Does the log of `key` vouch for `certificate` by `sct`? All certificates in DER.
 
     `certificate` is final or a precertificate; `issuers` are the ones above it, its own issuer first. One is enough,
     but for a precertificate that a precertificate signing certificate issued, which needs two; an SCT over a final
-    certificate as it is needs none. The SCT
-    may be over the precertificate, as the embedded ones are, or over the final certificate itself: `entry` says which.
+    certificate as it is needs none. The SCT may be over the precertificate, as the embedded ones are, or over the final
+    certificate itself: `entry` says which. Its time may be later than `now_ms` by `tolerance_ms`.
 
     Raises SctError with one of the reasons above; MalformedError for bytes that cannot be read at all.
     """
-    parsed = parse_certificate(certificate)
-    above = [parse_certificate(der, "issuer") for der in issuers]
-    read = _read_sct(sct) if isinstance(sct, bytes) else sct
-    _check_log_and_time(read, key, now_ms)
-    entry = _entry_signed(read, key, _entries(parsed, above))
-    if entry is None:
-        raise _not_signed(parsed, above)
-    try:
-        return VerifiedSct(read, entry, parse_leaf_index(read.extensions))
-    except MalformedError as error:
-        raise SctError(f"the SCT is signed, but malformed inside: {error}", reason="bad-extensions") from None
+    candidate = Candidate(
+        parse_certificate(certificate), tuple(parse_certificate(der, "issuer") for der in issuers)
+    )
+    read = read_sct(sct) if isinstance(sct, bytes) else sct
+    if read.log_id != key.log_id:
+        raise SctError("the SCT is of another log than the key", reason="unknown-log")
+    check_time(read, now_ms, tolerance_ms)
+    return candidate.verify(read, key)
 
 
-def verify_embedded_sct(certificate: bytes, issuers: Sequence[bytes], key: LogKey, now_ms: int) -> VerifiedSct:
+def verify_embedded_sct(
+    certificate: bytes, issuers: Sequence[bytes], key: LogKey, now_ms: int, tolerance_ms: int = 0
+) -> VerifiedSct:
     """Does the log of `key` vouch for `certificate` by an SCT that stands in it? See `verify_sct`.
 
     Of several SCTs of this log the first good one counts; if none is good, the first one's error is raised.
@@ -107,13 +113,31 @@ def verify_embedded_sct(certificate: bytes, issuers: Sequence[bytes], key: LogKe
         if data[:1] != b"\x00" or data[1:33] != key.log_id:
             continue
         try:
-            return verify_sct(certificate, issuers, data, key, now_ms)
+            return verify_sct(certificate, issuers, data, key, now_ms, tolerance_ms)
         except (SctError, MalformedError) as error:
             refusal = refusal or error
     raise refusal or SctError("the certificate carries no SCT of this log", reason="no-sct")
 
 
-def _read_sct(data: bytes) -> SignedCertificateTimestamp:
+class Candidate(NamedTuple):
+    """A certificate that SCTs are held against, with what stands above it, its own issuer first."""
+
+    certificate: Certificate
+    issuers: tuple[Certificate, ...]
+
+    def verify(self, sct: SignedCertificateTimestamp, key: LogKey) -> VerifiedSct:
+        """Is `sct` signed by `key` over this certificate? Nothing is said of its time. Raises as `verify_sct`."""
+        entry = _entry_signed(sct, key, _entries(self.certificate, self.issuers))
+        if entry is None:
+            raise _not_signed(self.certificate, self.issuers)
+        try:
+            return VerifiedSct(sct, entry, parse_leaf_index(sct.extensions))
+        except MalformedError as error:
+            raise SctError(f"the SCT is signed, but malformed inside: {error}", reason="bad-extensions") from None
+
+
+def read_sct(data: bytes) -> SignedCertificateTimestamp:
+    """Read one SCT of a list. Raises SctError "unknown-version"; MalformedError."""
     try:
         return parse_sct(data)
     except MalformedError as error:
@@ -122,10 +146,9 @@ def _read_sct(data: bytes) -> SignedCertificateTimestamp:
         raise
 
 
-def _check_log_and_time(sct: SignedCertificateTimestamp, key: LogKey, now_ms: int) -> None:
-    if sct.log_id != key.log_id:
-        raise SctError("the SCT is of another log than the key", reason="unknown-log")
-    if sct.timestamp_ms > now_ms + CLOCK_SKEW_MS:
+def check_time(sct: SignedCertificateTimestamp, now_ms: int, tolerance_ms: int) -> None:
+    """Raises SctError, "from-the-future"."""
+    if sct.timestamp_ms > now_ms + tolerance_ms:
         sentence = f"the SCT's time is {sct.timestamp_ms - now_ms} ms in the future"
         raise SctError(sentence, reason="from-the-future")
 

@@ -120,9 +120,18 @@ def test_another_log():
     assert caught.value.reason == "no-sct"
 
 
-def test_the_future_begins_after_five_minutes():
-    verify_sct(FINAL, CA.chain, SCT, LOG.key, NOW - CLOCK_SKEW_MS)
-    assert refused(now_ms=NOW - CLOCK_SKEW_MS - 1) == "from-the-future"
+def test_the_future_begins_now():
+    verify_sct(FINAL, CA.chain, SCT, LOG.key, NOW)
+    assert refused(now_ms=NOW - 1) == "from-the-future"
+
+
+def test_or_after_the_tolerance():
+    verify_sct(FINAL, CA.chain, SCT, LOG.key, NOW - CLOCK_SKEW_MS, CLOCK_SKEW_MS)
+    verify_embedded_sct(FINAL, CA.chain, LOG.key, NOW - CLOCK_SKEW_MS, CLOCK_SKEW_MS)
+    for call in (verify_sct, lambda *args: verify_embedded_sct(args[0], args[1], *args[3:])):
+        with pytest.raises(SctError) as caught:
+            call(FINAL, CA.chain, SCT, LOG.key, NOW - CLOCK_SKEW_MS - 1, CLOCK_SKEW_MS)
+        assert caught.value.reason == "from-the-future"
 
 
 def test_another_certificate():
