@@ -1,0 +1,161 @@
+"""What people told the monitor: items to watch, authorisations, events; and what it learned: baselines, snapshots.
+
+In scope: storing and finding these. Out of scope: what they mean (`monitor.watchlist`, `monitor.rules`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from ctlog.errors import NotFoundError
+from monitor.state.database import Database
+from monitor.state.rows import Authorisation, EventRow, ItemRow, Snapshot
+
+_AUTHORISATION = "id, kind, value, item, by, note, created_ms, until_ms"
+
+
+class Answers:
+    """Answers, items and learned things."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # Items ----------------------------------------------------------------------------------------------------------
+
+    async def put_items(self, items: Sequence[tuple[str, bytes]], now_ms: int) -> None:
+        """Watch these: (id, specification). One that is there keeps the time when it was added."""
+        query = (
+            "INSERT INTO items (id, spec, added_ms) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET spec = ?2, "
+            "added_ms = CASE WHEN removed_ms IS NULL THEN added_ms ELSE ?3 END, removed_ms = NULL"
+        )
+        rows = [(item, spec, now_ms) for item, spec in items]
+        await self._database.write(lambda connection: connection.executemany(query, rows))
+
+    async def remove_item(self, item: str, now_ms: int) -> None:
+        """Watch it no longer. Raises NotFoundError."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            query = "UPDATE items SET removed_ms = ? WHERE id = ? AND removed_ms IS NULL"
+            if connection.execute(query, (now_ms, item)).rowcount != 1:
+                raise NotFoundError(f"{item} is not among the items that were added by command")
+
+        await self._database.write(work)
+
+    async def items(self) -> list[ItemRow]:
+        """Every item that is watched by command."""
+        query = "SELECT id, spec, added_ms, removed_ms FROM items WHERE removed_ms IS NULL ORDER BY id"
+        return await self._database.read(lambda connection: [ItemRow(*row) for row in connection.execute(query)])
+
+    async def data_version(self) -> int:
+        """A number that changes whenever another process has changed the state."""
+        found: int = await self._database.read(
+            lambda connection: connection.execute("PRAGMA data_version").fetchone()[0]
+        )
+        return found
+
+    # Authorisations ---------------------------------------------------------------------------------------------------
+
+    async def authorise(
+        self, kind: str, value: str, item: str, by: str, note: str, now_ms: int, until_ms: int | None = None
+    ) -> Authorisation:
+        """Somebody says that a certificate, key or issuer is all right; beforehand, too."""
+        values = (kind, value, item, by, note, now_ms, until_ms)
+
+        def work(connection: sqlite3.Connection) -> Authorisation:
+            columns = "kind, value, item, by, note, created_ms, until_ms"
+            query = f"INSERT INTO authorisations ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            made = connection.execute(query, values).lastrowid
+            query = f"SELECT {_AUTHORISATION} FROM authorisations WHERE id = ?"
+            return Authorisation(*connection.execute(query, (made,)).fetchone())
+
+        return await self._database.write(work)
+
+    async def authorisations(self, now_ms: int) -> list[Authorisation]:
+        """Those in force."""
+        query = f"SELECT {_AUTHORISATION} FROM authorisations WHERE until_ms IS NULL OR until_ms > ? ORDER BY id"
+        return await self._database.read(
+            lambda connection: [Authorisation(*row) for row in connection.execute(query, (now_ms,))]
+        )
+
+    async def revoke(self, authorisation: int, now_ms: int) -> None:
+        """It holds no longer. Raises NotFoundError."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            query = "UPDATE authorisations SET until_ms = ? WHERE id = ?"
+            if connection.execute(query, (now_ms, authorisation)).rowcount != 1:
+                raise NotFoundError(f"there is no authorisation {authorisation}")
+
+        await self._database.write(work)
+
+    # Learned ----------------------------------------------------------------------------------------------------------
+
+    async def baselines(self, items: Sequence[str] | None = None) -> dict[str, bytes]:
+        """The learned profiles of these items, or of all."""
+
+        def work(connection: sqlite3.Connection) -> dict[str, bytes]:
+            if items is None:
+                return dict(connection.execute("SELECT item, profile FROM baselines").fetchall())
+            query = "SELECT item, profile FROM baselines WHERE item = ?"
+            found = (connection.execute(query, (item,)).fetchone() for item in items)
+            return dict(row for row in found if row is not None)
+
+        return await self._database.read(work)
+
+    async def put_baselines(self, profiles: Sequence[tuple[str, bytes]], now_ms: int) -> None:
+        """Store learned profiles outside `advance` (a history look-up, an answer)."""
+        rows = [(item, profile, now_ms) for item, profile in profiles]
+        query = "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)"
+        await self._database.write(lambda connection: connection.executemany(query, rows))
+
+    async def add_event(self, kind: str, number: str, at_ms: int, note: str) -> None:
+        """A porting or SIM change was reported."""
+        query = "INSERT INTO events (kind, number, at_ms, note) VALUES (?, ?, ?, ?)"
+        await self._database.write(lambda connection: connection.execute(query, (kind, number, at_ms, note)))
+
+    async def events(self, number: str | None = None, *, since_ms: int = 0) -> list[EventRow]:
+        """The events of one number, or all, oldest first."""
+        where, values = ("AND number = ?", (since_ms, number)) if number is not None else ("", (since_ms,))
+        query = f"SELECT id, kind, number, at_ms, note FROM events WHERE at_ms >= ? {where} ORDER BY at_ms, id"
+        return await self._database.read(
+            lambda connection: [EventRow(*row) for row in connection.execute(query, values)]
+        )
+
+    async def put_snapshot(self, url: str, body: bytes, sha256: bytes, error: str, now_ms: int) -> bool:
+        """Archive what stands at a URL. True where it differs from what stood there last (or is the first)."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            query = "SELECT sha256, error, first_ms FROM snapshots WHERE url = ? ORDER BY first_ms DESC LIMIT 1"
+            last = connection.execute(query, (url,)).fetchone()
+            if last is not None and last[:2] == (sha256, error):
+                query = "UPDATE snapshots SET fetched_ms = ? WHERE url = ? AND first_ms = ?"
+                connection.execute(query, (now_ms, url, last[2]))
+                return False
+            values = (url, sha256, now_ms, body, error, now_ms)
+            connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?)", values)
+            return True
+
+        return await self._database.write(work)
+
+    async def snapshots(self, url: str, *, limit: int = 10) -> list[Snapshot]:
+        """What stood there, the newest first."""
+        query = (
+            "SELECT url, fetched_ms, sha256, body, error, first_ms FROM snapshots WHERE url = ? "
+            "ORDER BY first_ms DESC LIMIT ?"
+        )
+        return await self._database.read(
+            lambda connection: [Snapshot(*row) for row in connection.execute(query, (url, limit))]
+        )
+
+    # Small things -----------------------------------------------------------------------------------------------------
+
+    async def get_meta(self, key: str) -> bytes | None:
+        """A value kept under a name; None where there is none."""
+        query = "SELECT value FROM meta WHERE key = ?"
+        row = await self._database.read(lambda connection: connection.execute(query, (key,)).fetchone())
+        return None if row is None else row[0]
+
+    async def put_meta(self, key: str, value: bytes) -> None:
+        """Keep a value under a name."""
+        query = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+        await self._database.write(lambda connection: connection.execute(query, (key, value)))

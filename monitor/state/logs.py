@@ -1,0 +1,210 @@
+"""The followed logs: how far each was read and proven, every head it ever signed, and `advance`, the one step forward.
+
+`advance` stores a position and everything that was found on the way to it in one transaction: alerts, the messages that
+tell them, learned baselines, SCTs to audit. So whatever the position has passed is told, and what is not told yet will
+be read again. Out of scope: deciding any of it (`monitor.follow`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from ctlog.errors import StoreError
+from ctlog.merkle.tree import HASH_SIZE, Frontier
+from ctlog.wire.checkpoint import SignedHead
+from monitor.state.alerts import insert_alerts
+from monitor.state.audits import insert_scts
+from monitor.state.database import Database
+from monitor.state.rows import UNVERIFIED, HeadRow, LogRow, NewAlert, Position, SctRow
+
+_COLUMNS = (
+    "log_id, name, url, start, size, hashes, proven_size, proven_hashes, met, trusted, last_contact_ms, head_size, "
+    "head_ms, failing_since_ms, last_error, unproven_since_ms, accused"
+)
+_HEAD_COLUMNS = "log_id, size, timestamp_ms, root, note, source, state, first_seen_ms"
+
+
+class Logs:
+    """Positions and heads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, log_id: bytes, name: str, url: str, position: Position, now_ms: int) -> None:
+        """Begin to follow a log at this position. Raises StoreError (`log-known`) for one that is followed already."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            if connection.execute("SELECT 1 FROM logs WHERE log_id = ?", (log_id,)).fetchone():
+                raise StoreError(f"the log {name} is followed already", reason="log-known")
+            values = (log_id, name, url, position.frontier.size, *_position(position))
+            connection.execute(
+                "INSERT INTO logs (log_id, name, url, start, size, hashes, proven_size, proven_hashes, met, trusted) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"log-added:{log_id.hex()}", now_ms))
+
+        await self._database.write(work)
+
+    async def get(self, log_id: bytes) -> LogRow | None:
+        """One log, or None where it is not followed."""
+        rows = await self._select("WHERE log_id = ?", (log_id,))
+        return rows[0] if rows else None
+
+    async def all(self) -> list[LogRow]:
+        """Every log that was ever followed, by name."""
+        return await self._select("ORDER BY name, log_id", ())
+
+    async def rename(self, log_id: bytes, name: str, url: str) -> None:
+        """The log is called and reached otherwise now."""
+        query = "UPDATE logs SET name = ?, url = ? WHERE log_id = ?"
+        await self._database.write(lambda connection: connection.execute(query, (name, url, log_id)))
+
+    async def advance(
+        self,
+        log_id: bytes,
+        position: Position,
+        alerts: Sequence[NewAlert],
+        now_ms: int,
+        *,
+        baselines: Mapping[str, bytes] | None = None,
+        scts: Sequence[SctRow] = (),
+        meta: Mapping[str, bytes] | None = None,
+    ) -> list[str]:
+        """Go on to `position`, and store all that was found on the way: one transaction.
+
+        Alerts and sightings of this log below `position.proven` become proven. Going back (a log that served other
+        entries than it signed is read again) is the same call. Returns the ids of the alerts that are new.
+        Raises StoreError: then nothing of it was stored.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            is_pending = position.frontier.size > position.proven.size
+            changed = connection.execute(
+                "UPDATE logs SET size = ?, hashes = ?, proven_size = ?, proven_hashes = ?, met = ?, trusted = ?, "
+                "unproven_since_ms = CASE WHEN ? THEN coalesce(unproven_since_ms, ?) END WHERE log_id = ?",
+                (*_position(position), is_pending, now_ms, log_id),
+            )
+            if changed.rowcount != 1:
+                raise StoreError("this log is not followed", reason="log-unknown")
+            fresh = insert_alerts(connection, alerts, now_ms)
+            prove(connection, log_id, position.proven.size)
+            insert_scts(connection, scts)
+            for item, profile in (baselines or {}).items():
+                connection.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", (item, profile, now_ms))
+            for key, value in (meta or {}).items():
+                connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            return fresh
+
+        return await self._database.write(work)
+
+    async def contact(self, log_id: bytes, head: SignedHead | None, now_ms: int, error: str = "") -> None:
+        """It answered with this head, or it did not, and why."""
+        if head is None:
+            query = (
+                "UPDATE logs SET failing_since_ms = coalesce(failing_since_ms, ?), last_error = ? WHERE log_id = ?"
+            )
+            values: tuple[object, ...] = (now_ms, error[:500], log_id)
+        else:
+            query = (
+                "UPDATE logs SET failing_since_ms = NULL, last_error = '', last_contact_ms = ?, "
+                "head_size = CASE WHEN ? >= coalesce(head_ms, 0) THEN ? ELSE head_size END, "
+                "head_ms = max(coalesce(head_ms, 0), ?) WHERE log_id = ?"
+            )
+            values = (now_ms, head.timestamp_ms, head.size, head.timestamp_ms, log_id)
+        await self._database.write(lambda connection: connection.execute(query, values))
+
+    async def accuse(self, log_id: bytes, evidence_name: str, alerts: Sequence[NewAlert], now_ms: int) -> list[str]:
+        """The log contradicted itself: the evidence file's name and the alerts, at once. Returns the new ids."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            connection.execute("UPDATE logs SET accused = ? WHERE log_id = ?", (evidence_name, log_id))
+            return insert_alerts(connection, alerts, now_ms)
+
+        return await self._database.write(work)
+
+    # Heads ----------------------------------------------------------------------------------------------------------
+
+    async def see(self, log_id: bytes, head: SignedHead, source: str, now_ms: int) -> HeadRow:
+        """Remember a head that the log signed, before anything is done with it; the row as it is stored."""
+        key = head_id(head)
+        values = (log_id, key, head.size, head.timestamp_ms, head.root, head.note, source, UNVERIFIED, now_ms)
+
+        def work(connection: sqlite3.Connection) -> HeadRow:
+            connection.execute(
+                "INSERT INTO heads (log_id, id, size, timestamp_ms, root, note, source, state, first_seen_ms) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                values,
+            )
+            query = f"SELECT {_HEAD_COLUMNS} FROM heads WHERE log_id = ? AND id = ?"
+            return HeadRow(*connection.execute(query, (log_id, key)).fetchone())
+
+        return await self._database.write(work)
+
+    async def judge(self, log_id: bytes, head: SignedHead, state: str) -> None:
+        """What became of a head: CONSISTENT, MET or CONTRADICTS."""
+        query = "UPDATE heads SET state = ? WHERE log_id = ? AND id = ?"
+        await self._database.write(lambda connection: connection.execute(query, (state, log_id, head_id(head))))
+
+    async def heads(self, log_id: bytes, *states: str) -> list[HeadRow]:
+        """The heads in these states (in any), the smallest and oldest first."""
+        marks = ", ".join("?" * len(states))
+        where = f"AND state IN ({marks})" if states else ""
+        query = f"SELECT {_HEAD_COLUMNS} FROM heads WHERE log_id = ? {where} ORDER BY size, timestamp_ms"
+        return await self._database.read(
+            lambda connection: [HeadRow(*row) for row in connection.execute(query, (log_id, *states))]
+        )
+
+    async def forget_heads(self, log_id: bytes, keep_after_ms: int) -> int:
+        """Drop heads that are a part of the tree that was rebuilt and were seen before this; how many they were.
+
+        Heads that are not verified, and those that contradict, are kept for ever.
+        """
+        query = (
+            "DELETE FROM heads WHERE log_id = ? AND state IN ('met', 'consistent') AND first_seen_ms < ? "
+            "AND size <= (SELECT proven_size FROM logs WHERE logs.log_id = heads.log_id)"
+        )
+        return await self._database.write(
+            lambda connection: connection.execute(query, (log_id, keep_after_ms)).rowcount
+        )
+
+    async def _select(self, where: str, values: tuple[object, ...]) -> list[LogRow]:
+        query = f"SELECT {_COLUMNS} FROM logs {where}"
+        return await self._database.read(
+            lambda connection: [_log_row(row) for row in connection.execute(query, values)]
+        )
+
+
+def head_id(head: SignedHead) -> bytes:
+    """What tells heads apart: size, root and time; not the signature lines."""
+    fields = head.size.to_bytes(8, "big") + head.timestamp_ms.to_bytes(8, "big") + head.root
+    return hashlib.sha256(fields).digest()
+
+
+def prove(connection: sqlite3.Connection, log_id: bytes, size: int) -> None:
+    """Everything of this log below `size` is proven in a tree of `size` entries."""
+    for table in ("alerts", "sightings"):
+        query = f"UPDATE {table} SET proven = ? WHERE log_id = ? AND log_index < ? AND proven IS NULL"
+        connection.execute(query, (size, log_id, size))
+
+
+def _position(position: Position) -> tuple[object, ...]:
+    frontier, proven = position.frontier, position.proven
+    joined = b"".join(frontier.hashes), b"".join(proven.hashes)
+    return frontier.size, joined[0], proven.size, joined[1], position.met, position.trusted
+
+
+def _log_row(row: Sequence[object]) -> LogRow:
+    log_id, name, url, start, size, hashes, proven_size, proven_hashes, met, trusted, *rest = row
+    position = Position(_frontier(size, hashes), _frontier(proven_size, proven_hashes), met, trusted)  # type: ignore[arg-type]  # SQLite's columns have no types
+    return LogRow(log_id, name, url, start, position, *rest)  # type: ignore[arg-type]  # as above
+
+
+def _frontier(size: object, hashes: object) -> Frontier:
+    assert isinstance(size, int)
+    assert isinstance(hashes, bytes)
+    return Frontier(size, tuple(hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE)))
+
+

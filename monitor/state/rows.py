@@ -1,0 +1,231 @@
+"""What is stored, as values: positions, heads, alerts, messages to be sent, and what people answered.
+
+In scope: the typed rows that go into the state and come out of it, and the words that stand in them. Out of scope: SQL
+(`schema`), and what an alert says (`monitor.alert` makes `body`; nothing here reads it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ctlog.merkle.tree import Frontier
+
+# Severities, as numbers so that they sort: S1 act now, S2 verify today, S3 review, S4 informational.
+S1, S2, S3, S4 = 1, 2, 3, 4
+
+# Kinds of alerts.
+CERTIFICATE, MISBEHAVIOUR, HEALTH, UNREADABLE, TEST = "certificate", "misbehaviour", "health", "unreadable", "test"
+# To whom an alert goes.
+OWNER, OPERATOR = "owner", "operator"
+# States of an alert.
+NEW, ACKNOWLEDGED, SNOOZED, AUTHORISED, RESOLVED = "new", "acknowledged", "snoozed", "authorised", "resolved"
+# States of a message.
+WAITING, SENT, DEAD, CANCELLED = "waiting", "sent", "dead", "cancelled"
+# States of a head.
+UNVERIFIED, CONSISTENT, MET, CONTRADICTS = "unverified", "consistent", "met", "contradicts"
+# States of an SCT.
+SCT_WAITING, SCT_MERGED, SCT_BROKEN, SCT_MISSING = "waiting", "merged", "broken", "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far one log was read and proven.
+
+    frontier: of all entries that were handed over; its size is the index of the next one. proven: of those entries of
+    which the inclusion was proven; `met` is the note of the head that proved them. trusted: the note of the newest head
+    that was shown to continue every one before it. None: there was no head yet.
+    """
+
+    frontier: Frontier = field(default_factory=Frontier)
+    proven: Frontier = field(default_factory=Frontier)
+    met: bytes | None = None
+    trusted: bytes | None = None
+
+
+class LogRow(NamedTuple):
+    """One followed log. `start` is the first entry that was read; times are None where nothing happened yet."""
+
+    log_id: bytes
+    name: str
+    url: str
+    start: int
+    position: Position
+    last_contact_ms: int | None
+    """When it last answered with a head that it signed."""
+    head_size: int
+    head_ms: int | None
+    """Size and timestamp of the newest head that it signed, verified or not."""
+    failing_since_ms: int | None
+    last_error: str
+    unproven_since_ms: int | None
+    """Since when entries have been seen that no head has proven."""
+    accused: str
+    """Name of the newest evidence file; "" while the log never contradicted itself."""
+
+
+class HeadRow(NamedTuple):
+    """A head that the log signed."""
+
+    log_id: bytes
+    size: int
+    timestamp_ms: int
+    root: bytes
+    note: bytes
+    source: str
+    state: str
+    first_seen_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewAlert:
+    """An alert about to be stored. `id` makes it unique: the second one of the same id changes nothing but the count.
+
+    thread: what mail programs sort by (the issuance, the log). body: the whole alert as JSON. channels: the names of
+    those that must deliver it; each gets a message of its own.
+    """
+
+    id: str
+    kind: str
+    severity: int
+    rule: str
+    rules: tuple[str, ...]
+    addressee: str
+    summary: str
+    body: bytes
+    channels: tuple[str, ...]
+    item: str = ""
+    group: str = ""
+    thread: str = ""
+    log_id: bytes = b""
+    log_index: int | None = None
+    proven: int | None = None
+    answered: str = ""
+    """AUTHORISED where an answer given beforehand covers it: it is stored, and nobody is told."""
+
+
+class AlertRow(NamedTuple):
+    """A stored alert. `proven`: the size of the tree in which its entry's inclusion was proven; None: only seen."""
+
+    id: str
+    kind: str
+    severity: int
+    rule: str
+    rules: tuple[str, ...]
+    addressee: str
+    summary: str
+    body: bytes
+    item: str
+    group: str
+    thread: str
+    log_id: bytes
+    log_index: int | None
+    proven: int | None
+    created_ms: int
+    last_seen_ms: int
+    times_seen: int
+    status: str
+    status_by: str
+    status_note: str
+    until_ms: int | None
+
+
+class Sighting(NamedTuple):
+    """A place where the issuance of an alert stands: each log, the precertificate and the certificate."""
+
+    alert_id: str
+    log_id: bytes
+    log_index: int
+    proven: int | None
+    seen_ms: int
+
+
+class OutboxRow(NamedTuple):
+    """A message that must reach one channel. `kind`: "alert", "reminder", "word" (about another channel), "test"."""
+
+    id: int
+    alert: AlertRow
+    channel: str
+    kind: str
+    status: str
+    due_ms: int
+    created_ms: int
+    attempts: int
+    last_error: str
+    done_ms: int | None
+
+
+class ChannelRow(NamedTuple):
+    """How one channel fares. `failing_since_ms` is None while its last attempt succeeded."""
+
+    name: str
+    last_success_ms: int | None
+    failing_since_ms: int | None
+    last_error: str
+    waiting: int
+    dead: int
+    oldest_waiting_ms: int | None
+
+
+class Authorisation(NamedTuple):
+    """Somebody's word that something is all right: `kind` is "certificate" (the issuance), "key" or "issuer".
+
+    value: 32 bytes in hexadecimal for certificate and key, the issuer's id as text; item: the watched item for which it
+    holds, "" for all.
+    """
+
+    id: int
+    kind: str
+    value: str
+    item: str
+    by: str
+    note: str
+    created_ms: int
+    until_ms: int | None
+
+
+class ItemRow(NamedTuple):
+    """A watched item that was added by command: `spec` is JSON with the same members as a table of the TOML file."""
+
+    id: str
+    spec: bytes
+    added_ms: int
+    removed_ms: int | None
+
+
+class SctRow(NamedTuple):
+    """An SCT under audit. `entry`: format_signed_entry of what it is over; `log_index`: its place, if it says one."""
+
+    id: str
+    log_id: bytes
+    sct: bytes
+    entry: bytes
+    timestamp_ms: int
+    log_index: int | None
+    source: str
+    handed_ms: int
+    status: str
+    detail: str
+    checked_ms: int | None
+
+
+class EventRow(NamedTuple):
+    """A porting or SIM-change event that was handed in: `kind` "port" or "sim", `number` its digits."""
+
+    id: int
+    kind: str
+    number: str
+    at_ms: int
+    note: str
+
+
+class Snapshot(NamedTuple):
+    """What stood at a URL (a CRL, a table, a scope by reference), kept whole. `body` is b"" where it did not answer."""
+
+    url: str
+    fetched_ms: int
+    sha256: bytes
+    body: bytes
+    error: str
+    first_ms: int
+    """Since when this body, or this error, has stood there."""

@@ -1,0 +1,75 @@
+"""monitor.state.answers: items, authorisations, events, baselines, snapshots."""
+
+import pytest
+
+from ctlog.errors import NotFoundError
+from monitor.state import State, make_state
+
+NOW = 1_790_000_000_000
+
+
+@pytest.fixture
+async def answers(tmp_path):
+    make_state(tmp_path, NOW)
+    async with State.open(tmp_path) as opened:
+        yield opened.answers
+
+
+async def test_items(answers):
+    await answers.put_items([("b", b"1"), ("a", b"2")], NOW)
+    await answers.put_items([("b", b"3")], NOW + 5)
+    assert [(row.id, row.spec, row.added_ms) for row in await answers.items()] == [("a", b"2", NOW), ("b", b"3", NOW)]
+    await answers.remove_item("a", NOW + 6)
+    with pytest.raises(NotFoundError, match="a is not among"):
+        await answers.remove_item("a", NOW + 7)
+    assert [row.id for row in await answers.items()] == ["b"]
+    await answers.put_items([("a", b"4")], NOW + 8)
+    assert (await answers.items())[0] == ("a", b"4", NOW + 8, None)
+
+
+async def test_a_running_daemon_notices_what_a_command_changed(tmp_path):
+    make_state(tmp_path, NOW)
+    async with State.open(tmp_path) as daemon, State.open(tmp_path, exclusive=False) as command:
+        before = await daemon.answers.data_version()
+        await daemon.answers.put_meta("own", b"")
+        assert await daemon.answers.data_version() == before
+        await command.answers.put_items([("a", b"")], NOW)
+        assert await daemon.answers.data_version() != before
+
+
+async def test_authorisations(answers):
+    made = await answers.authorise("key", "ab" * 32, "home", "me", "new phone", NOW, NOW + 100)
+    await answers.authorise("issuer", "root/Org", "", "me", "", NOW)
+    assert [row.kind for row in await answers.authorisations(NOW + 99)] == ["key", "issuer"]
+    assert [row.kind for row in await answers.authorisations(NOW + 100)] == ["issuer"]
+    assert made.note == "new phone"
+    await answers.revoke(2, NOW)
+    assert await answers.authorisations(NOW + 100) == []
+    with pytest.raises(NotFoundError):
+        await answers.revoke(3, NOW)
+
+
+async def test_baselines(answers):
+    await answers.put_baselines([("a", b"1"), ("b", b"2")], NOW)
+    await answers.put_baselines([("a", b"3")], NOW)
+    assert await answers.baselines() == {"a": b"3", "b": b"2"}
+    assert await answers.baselines(["b", "z"]) == {"b": b"2"}
+
+
+async def test_events(answers):
+    await answers.add_event("port", "12025550123", NOW + 5, "reported")
+    await answers.add_event("sim", "12025550123", NOW, "")
+    await answers.add_event("sim", "12025550199", NOW, "")
+    assert [(row.kind, row.at_ms) for row in await answers.events("12025550123")] == [("sim", NOW), ("port", NOW + 5)]
+    assert [row.kind for row in await answers.events(since_ms=NOW + 1)] == ["port"]
+
+
+async def test_snapshots_keep_each_change(answers):
+    assert await answers.put_snapshot("https://x", b"1", b"h1", "", NOW)
+    assert not await answers.put_snapshot("https://x", b"1", b"h1", "", NOW + 1)
+    assert await answers.put_snapshot("https://x", b"", b"", "unreachable", NOW + 2)
+    assert await answers.put_snapshot("https://x", b"1", b"h1", "", NOW + 3)
+    found = await answers.snapshots("https://x")
+    assert [(row.body, row.error, row.first_ms, row.fetched_ms) for row in found] == [
+        (b"1", "", NOW + 3, NOW + 3), (b"", "unreachable", NOW + 2, NOW + 2), (b"1", "", NOW, NOW + 1)]  # fmt: skip
+    assert await answers.snapshots("https://y") == []

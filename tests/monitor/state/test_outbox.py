@@ -1,0 +1,80 @@
+"""monitor.state.outbox: a message waits until it was sent, or is dead and that was said elsewhere."""
+
+import pytest
+
+from monitor.state import State, make_state
+from tests.monitor.state.test_alerts import NOW, alert
+
+
+@pytest.fixture
+async def state(tmp_path):
+    make_state(tmp_path, NOW)
+    async with State.open(tmp_path) as opened:
+        await opened.alerts.raise_all([alert("a"), alert("b")], NOW)
+        yield opened
+
+
+def names(rows):
+    return [(row.alert.id[0], row.channel) for row in rows]
+
+
+async def test_in_order_and_by_channel(state):
+    assert names(await state.outbox.due(NOW)) == [("a", "mail"), ("a", "file"), ("b", "mail"), ("b", "file")]
+    assert names(await state.outbox.due(NOW, channel="file")) == [("a", "file"), ("b", "file")]
+    assert names(await state.outbox.due(NOW, limit=1)) == [("a", "mail")]
+    assert await state.outbox.due(NOW - 1) == []
+    assert await state.outbox.waiting_channels() == ["file", "mail"]
+
+
+async def test_sent_is_sent(state):
+    mails = await state.outbox.due(NOW, channel="mail")
+    await state.outbox.mark_sent([row.id for row in mails], NOW + 3)
+    assert names(await state.outbox.due(NOW)) == [("a", "file"), ("b", "file")]
+    sent = (await state.outbox.of_alert("a-0123"))[0]
+    assert (sent.status, sent.attempts, sent.done_ms) == ("sent", 1, NOW + 3)
+    assert await state.outbox.counts() == {"sent": 2, "waiting": 2}
+
+
+async def test_failed_is_due_again(state):
+    (first, *_) = await state.outbox.due(NOW, channel="mail")
+    await state.outbox.mark_failed([first.id], NOW + 60_000, "no route" * 1000, NOW)
+    assert names(await state.outbox.due(NOW, channel="mail")) == [("b", "mail")]
+    assert await state.outbox.next_due_ms("mail") == NOW
+    again = await state.outbox.due(NOW + 60_000, channel="mail")
+    assert [(row.id, row.attempts) for row in again] == [(first.id + 2, 0), (first.id, 1)]
+    assert again[1].last_error.startswith("no route")
+    assert len(again[1].last_error) == 500
+
+
+async def test_a_dead_letter_and_the_word_about_it_are_one_step(state):
+    (first, *_) = await state.outbox.due(NOW, channel="mail")
+    word = alert("word", kind="health", channels=("file",))
+    await state.outbox.dead_letter([first.id], "72 h of nothing", NOW + 9, [word])
+    assert [row.id for row in await state.outbox.dead_letters()] == [first.id]
+    assert names(await state.outbox.due(NOW + 9, channel="file"))[-1] == ("w", "file")
+    with pytest.raises(Exception, match="NOT NULL"):
+        await state.outbox.dead_letter([first.id + 2], "x", NOW, [alert("bad", summary=None)])
+    assert len(await state.outbox.dead_letters()) == 1
+    await state.outbox.resend([first.id], NOW + 20)
+    assert (await state.outbox.of_alert("a-0123"))[0].status == "waiting"
+
+
+async def test_how_channels_fare(state):
+    await state.outbox.mark_sent([(await state.outbox.due(NOW, channel="file"))[0].id], NOW + 1)
+    mail = (await state.outbox.due(NOW, channel="mail"))[0]
+    await state.outbox.mark_failed([mail.id], NOW + 50, "first", NOW + 2)
+    await state.outbox.mark_failed([mail.id], NOW + 90, "second", NOW + 50)
+    file, post = await state.outbox.channels()
+    assert file == ("file", NOW + 1, None, "", 1, 0, NOW)
+    assert post == ("mail", None, NOW + 2, "second", 2, 0, NOW)
+    await state.outbox.mark_sent([mail.id], NOW + 91)
+    assert (await state.outbox.channels())[1][:4] == ("mail", NOW + 91, None, "")
+
+
+async def test_more_messages_about_an_alert(state):
+    assert await state.outbox.next_due_ms() == NOW
+    await state.outbox.mark_sent([row.id for row in await state.outbox.due(NOW)], NOW)
+    assert await state.outbox.next_due_ms() is None
+    first = await state.outbox.add("a-0123", "mail", "reminder", NOW + 5, NOW)
+    second = await state.outbox.add("a-0123", "mail", "reminder", NOW + 5, NOW)
+    assert [row.id for row in await state.outbox.due(NOW + 5)] == [first, second]
