@@ -3,7 +3,6 @@ SCTs of any kind, and PASSporTs signed with them, rightly or not."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -11,15 +10,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ctlog import issuance
+from ctlog.client.log_list import LogList, parse_log_list
 from ctlog.issuance import DAY_MS, Authority, Key, Subject
 from ctlog.wire.b64 import format_base64
 from ctlog.wire.rfc6962 import EntryType, SignedEntry, format_sct
 from tests.wire_values import TestLog
 
-__all__ = ["DAY_MS", "LOGS", "NOW", "moment", "operator_entry"]
-
 NOW = 1_795_000_000_000  # 2026-11-18
 LOGS = [TestLog(31, "log1.example"), TestLog(32, "log2.example"), TestLog(33, "log3.example")]
+
+
+ROOT_KEY, CA_KEY, OTHER_ROOT_KEY, OTHER_CA_KEY, LEAF_KEY = (Key.from_number(number) for number in range(41, 46))
+CA = issuance.example_authority(NOW, root_key=ROOT_KEY, key=CA_KEY)
+OTHER_CA = issuance.example_authority(NOW, label="Other", root_key=OTHER_ROOT_KEY, key=OTHER_CA_KEY)
+ROOT = CA.chain[-1]
+NUMBER = "12025550123"
+CALLED = "13035550199"
 
 
 def moment(time_ms: int) -> str:
@@ -41,3 +47,31 @@ def operator_entry(name: str, *logs: Any, states: Mapping[str, int] | None = Non
             for log in logs
         ],
     }  # fmt: skip
+
+
+def log_list(*operators: dict[str, Any], timestamp_ms: int = NOW - DAY_MS) -> LogList:
+    """A list of these operators; without any, the first two logs are One's and the third is Two's."""
+    entries = operators or (operator_entry("One", LOGS[0], LOGS[1]), operator_entry("Two", LOGS[2]))
+    value = {"version": "1", "log_list_timestamp": moment(timestamp_ms), "operators": list(entries)}
+    return parse_log_list(json.dumps(value).encode())
+
+
+def subject(name: str = "leaf", key: Key = LEAF_KEY, days: tuple[float, float] = (-1, 30)) -> Subject:
+    """Someone, from so many days after NOW until so many days after NOW."""
+    times = (NOW + int(day * DAY_MS) for day in days)
+    return Subject(issuance.name(CN=name), key.spki, *times, serial=int.from_bytes(name.encode(), "big") + 1)
+
+
+def entry_of(tbs: bytes, authority: Authority = CA) -> SignedEntry:
+    """What the log signs for a precertificate."""
+    return SignedEntry(EntryType.PRECERT, tbs, hashlib.sha256(authority.signer.spki).digest())
+
+
+def sct(log: TestLog, tbs: bytes, authority: Authority = CA, timestamp_ms: int = NOW - DAY_MS, index: int = 7) -> bytes:
+    """A serialised SCT over the precertificate."""
+    return format_sct(log.sct(entry_of(tbs, authority), timestamp_ms, index))
+
+
+def logged(tbs: bytes, authority: Authority = CA, logs: Sequence[TestLog] = (LOGS[0], LOGS[2])) -> bytes:
+    """The final certificate, with an SCT of each of these logs."""
+    return authority.final(tbs, [sct(log, tbs, authority) for log in logs])
