@@ -1,4 +1,4 @@
-"""docs/conformance.md names a test for each row; here each name is looked up, and no row of the checklist is missing."""
+"""docs/conformance.md names a test for each row; here each name is looked up, and no row of the list is missing."""
 
 import re
 from pathlib import Path
