@@ -18,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 Take = Callable[[], bytes | None]
 """The next request, whole, or None when there are no more."""
@@ -68,8 +69,7 @@ class Connection(asyncio.Protocol):
         self.sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
     def send(self, request: bytes, due: float = 0.0) -> None:
         """`due`: when it should have been sent, from which its latency counts."""
@@ -197,20 +197,20 @@ class DiskProbe(threading.Thread):
         super().__init__(daemon=True)
         self._path = folder / "fsync-probe"
         self._every_s = every_s
-        self._stop = threading.Event()
+        self._ending = threading.Event()
         self.seconds: list[float] = []
 
     def run(self) -> None:
         block = os.urandom(4096)
         with self._path.open("ab", buffering=0) as file:
-            while not self._stop.wait(self._every_s):
+            while not self._ending.wait(self._every_s):
                 began = time.perf_counter()
                 file.write(block)
                 os.fsync(file.fileno())
                 self.seconds.append(time.perf_counter() - began)
 
     def stop(self) -> list[float]:
-        self._stop.set()
+        self._ending.set()
         self.join()
         self._path.unlink(missing_ok=True)
         return self.seconds
