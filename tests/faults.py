@@ -124,7 +124,7 @@ class MemoryHeadStore:
 
 
 class MemoryLookupStore:
-    """A LookupStore in a list. It answers with a wrong candidate beside the right ones, since it is allowed to."""
+    """A LookupStore in a list. It gives a wrong candidate with the right ones now and then, since it may."""
 
     def __init__(self) -> None:
         self.rows: list[LookupRow] = []
@@ -152,19 +152,19 @@ class MemoryLookupStore:
         for at, row in enumerate(self.rows):
             if row.entry_key in wanted:
                 found[row.entry_key].append(Candidate(at, row.timestamp_ms))
-        return [self._answer(found[key]) for key in keys]
+        return [self._answer(key, found[key]) for key in keys]
 
     async def by_leaf_hash(self, leaf_hash: bytes) -> list[Candidate]:
         places = [at for at, row in enumerate(self.rows) if row.leaf_hash == leaf_hash]
-        return self._answer([Candidate(at, self.rows[at].timestamp_ms) for at in places])
+        return self._answer(leaf_hash, [Candidate(at, self.rows[at].timestamp_ms) for at in places])
 
     async def by_certificate_hash(self, certificate_hash: bytes) -> list[Candidate]:
         places = [at for at, row in enumerate(self.rows) if row.certificate_hash == certificate_hash]
-        return self._answer([Candidate(at, self.rows[at].timestamp_ms) for at in places])
+        return self._answer(certificate_hash, [Candidate(at, self.rows[at].timestamp_ms) for at in places])
 
-    def _answer(self, right: list[Candidate]) -> list[Candidate]:
-        wrong = [Candidate(0, self.rows[0].timestamp_ms)] if self.rows else []
-        return sorted(set(wrong + right))
+    def _answer(self, asked: bytes, right: list[Candidate]) -> list[Candidate]:
+        wrong = [Candidate(0, self.rows[0].timestamp_ms)] if self.rows and asked[0] < 3 else []
+        return sorted({*wrong, *right})
 
     async def close(self) -> None:
         pass
@@ -174,11 +174,10 @@ class MemoryLookupStore:
 
 
 class When(Enum):
-    """Relative to its effect, when an act fails. HALF: of several objects only the first was stored."""
+    """Relative to its effect, when an act fails. Of several objects those before the one that is meant took effect."""
 
     BEFORE = "before"
     AFTER = "after"
-    HALF = "half"
 
 
 class Crash(BaseException):
@@ -243,10 +242,12 @@ class _Faulty:
             if fault.spoil is not None:
                 data = await method(*args, **options)
                 return data if data is None else fault.spoil(data)
-            if fault.when is When.AFTER:
+            after = fault.when is When.AFTER
+            if len(keys) > 1:
+                met = next(at for at, key in enumerate(keys) if key.startswith(fault.key))
+                await method(args[0][: met + after], *args[1:], **options)  # type: ignore[index]
+            elif after:
                 await method(*args, **options)
-            elif fault.when is When.HALF:
-                await method(args[0][:1], *args[1:], **options)  # type: ignore[index]
             raise fault.error()
 
         return act
