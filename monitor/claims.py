@@ -1,0 +1,109 @@
+"""One claim in 40 octets: who was certified for which label, by whom, with which key, when, and where it stands.
+
+In scope: the record, its order, and the keys by which it is found. A record is enough to see that an issuer or a holder
+is new, and where to read the whole entry again; names are only compared, so 32 bits of their hash do. Pure. Out of
+scope: keeping records (`monitor.history`), and what follows from them (`monitor.rules`).
+
+    octets  what
+    0-7     the key of a label (`label_key`), or of a public key (`spki_key`)
+    8-15    notBefore, notAfter: seconds since 1970, 32 bits each
+    16-23   issuer, holder: `short_id` of their names, 32 bits each
+    24-29   the first 48 bits of SHA-256 of the SubjectPublicKeyInfo
+    30-33   when it was logged: seconds since 1970
+    34      the log's number in this history (7 bits), and 128 if it is a precertificate
+    35-39   the index in that log
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import NamedTuple
+
+from ctlog.tn.labels import ONE, PREFIX, Label, format_label
+from ctlog.tn.numbers import DIGITS
+
+RECORD_SIZE = 40
+MAX_LOGS = 128
+
+_RECORD = struct.Struct(">QIIIIHIIBBI")  # the 48 bits of the key as 16 and 32, those of the place as 8, 8 and 32
+_HASHED, _SPKI = 1 << 62, 1 << 63
+_LOW_62 = (1 << 62) - 1
+_LATEST = 0xFFFFFFFF
+_TENS = tuple(int("1" + "0" * free) for free in range(16))
+
+pack_record = _RECORD.pack
+"""(key, not_before_s, not_after_s, issuer, holder, key >> 32, key & 0xFFFFFFFF, logged_s, log, index >> 32, index)."""
+
+
+class Claim(NamedTuple):
+    """A record, read. Times in ms; `issuer` and `holder` are `short_id`s, `key` the first 48 bits of the key's hash."""
+
+    label: int
+    not_before_ms: int
+    not_after_ms: int
+    issuer: int
+    holder: int
+    key: int
+    logged_ms: int
+    log: int
+    is_precertificate: bool
+    log_index: int
+
+
+def format_claim(claim: Claim) -> bytes:
+    """The record of a claim. Times before 1970 and after 2106 become these."""
+    return pack_record(
+        claim.label, seconds(claim.not_before_ms), seconds(claim.not_after_ms), claim.issuer, claim.holder,
+        claim.key >> 32, claim.key & 0xFFFFFFFF, seconds(claim.logged_ms), claim.log | claim.is_precertificate << 7,
+        claim.log_index >> 32, claim.log_index & 0xFFFFFFFF,
+    )  # fmt: skip
+
+
+def parse_claim(record: bytes) -> Claim:
+    """The inverse of `format_claim`."""
+    label, before, after, issuer, holder, high, low, logged, log, index_high, index_low = _RECORD.unpack(record)
+    return Claim(
+        label, before * 1000, after * 1000, issuer, holder, high << 32 | low, logged * 1000, log & 127, log > 127,
+        index_high << 32 | index_low,
+    )  # fmt: skip
+
+
+def seconds(timestamp_ms: int | None) -> int:
+    """Whole seconds since 1970 that fit 32 bits; 0 for a time that nobody could read."""
+    return 0 if timestamp_ms is None else min(max(timestamp_ms // 1000, 0), _LATEST)
+
+
+def short_id(name: str) -> int:
+    """32 bits that stand for a name: equal for equal names."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:4], "big")
+
+
+def key_id(spki_hash: bytes) -> int:
+    """48 bits that stand for a public key, from SHA-256 of its SubjectPublicKeyInfo."""
+    return int.from_bytes(spki_hash[:6], "big")
+
+
+def spki_key(spki_hash: bytes) -> int:
+    """What the record of a public key is found by, from SHA-256 of its SubjectPublicKeyInfo."""
+    return _SPKI | int.from_bytes(spki_hash[:8], "big") & _LOW_62
+
+
+def label_key(label: Label) -> int:
+    """What a label's record is found by. Labels of numbers of one length sort as the numbers do, a wider block last.
+
+    So everything that lies in a range of numbers stands together (`numbers_between`). Other labels are hashed.
+    """
+    kind, value = label
+    if kind == ONE and not value.strip(DIGITS):
+        return len(value) << 54 | int(value) << 4
+    if kind == PREFIX:
+        fixed = value.rstrip("x")
+        free = len(value) - len(fixed)
+        return len(value) << 54 | int(fixed or "0") * _TENS[free] << 4 | free
+    return _HASHED | int.from_bytes(hashlib.sha256(format_label(label)).digest()[:8], "big") & _LOW_62
+
+
+def numbers_between(width: int, first: int, last: int) -> tuple[int, int]:
+    """The keys [lo, hi) of every number, and of every block that begins, from `first` to `last`, of `width` digits."""
+    return width << 54 | first << 4, width << 54 | last + 1 << 4

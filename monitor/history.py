@@ -1,0 +1,341 @@
+"""Every claim that any followed log ever made, 40 octets each, found by label: sorted runs on disk, mapped to be read.
+
+In scope: appending, looking up, and merging runs, with bounded memory whatever their number. A record is durable when
+`flush` returned; the state's position is advanced after that, so what the position has passed is here. After a crash
+the entries behind the position come again, and what is here twice counts once. Out of scope: what a record says
+(`monitor.claims`). All of it can be made again from the logs.
+
+    FOLDER/manifest         JSON: version, label version, the logs by number, the runs in order; replaced as a whole
+    FOLDER/tail-N           records as they came; FOLDER/run-N  sorted, each record once
+
+Not for two writers: the state's lock covers it. `append`, `flush` and look-ups belong to one thread; `tidy` may run in
+another one.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from ctlog.errors import StoreError
+from ctlog.tn.labels import LABEL_VERSION, Label
+from monitor.claims import MAX_LOGS, RECORD_SIZE, Claim, label_key, parse_claim
+
+VERSION = 1
+TAIL_RECORDS = 1 << 17
+"""Records that are kept in memory, unsorted on disk: 5 MB there."""
+FAN_IN = 8
+"""Runs of one size that are merged into the next."""
+
+_MANIFEST = "manifest"
+_MERGE_RECORDS = 1 << 16  # what a merge holds in memory
+_RECORDS = struct.Struct(f"{RECORD_SIZE}s")
+_first: Any = itemgetter(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A file of sorted records, mapped. `level` says how often its records were merged."""
+
+    name: str
+    level: int
+    data: mmap.mmap | bytes
+
+    def __len__(self) -> int:
+        return len(self.data) // RECORD_SIZE
+
+    def find(self, key: bytes) -> int:
+        """The place of the first record that is not below `key`."""
+        data = self.data
+        size = len(key)
+        return bisect_left(range(len(self)), key, key=lambda at: data[RECORD_SIZE * at : RECORD_SIZE * at + size])
+
+    def records(self, lo: int, hi: int) -> list[bytes]:
+        """The records at the places [lo, hi)."""
+        return split_records(self.data[RECORD_SIZE * lo : RECORD_SIZE * hi])
+
+
+def split_records(data: bytes) -> list[bytes]:
+    """A buffer of whole records, one by one."""
+    return list(map(_first, _RECORDS.iter_unpack(data)))
+
+
+def make_history(folder: Path) -> None:
+    """Make an empty history; what was begun and not finished is made again. For `init` alone. Raises StoreError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not (folder / _MANIFEST).exists():
+            (folder / "tail-1").touch(mode=0o600)
+            _write_manifest(folder, {"next": 1, "tail": "tail-1", "logs": [], "runs": []})
+    except OSError as error:
+        raise StoreError(f"{folder}: the history cannot be made: {error}", reason="history-unmade") from error
+
+
+class History:
+    """The history in one folder. Raises StoreError: history-missing, history-damaged, history-version."""
+
+    def __init__(self, folder: Path, *, tail_records: int = TAIL_RECORDS, fan_in: int = FAN_IN) -> None:
+        self._folder = folder
+        self._tail_records = tail_records
+        self._fan_in = fan_in
+        self._lock = threading.Lock()  # over the manifest; held for a moment only
+        self._logs: list[str] = []
+        self._runs: tuple[Run, ...] = ()
+        self._next = 1
+        self._tail_name = ""
+        self._pending: list[bytes] = []
+        self._load()
+        self._sweep()
+        self._file, self._tail = self._open_tail()
+        self._size = RECORD_SIZE * len(self._tail)  # of the tail's file, as far as it is durable
+        self._is_sorted = False
+
+    # Writing --------------------------------------------------------------------------------------------------------
+
+    def log_number(self, log_id: bytes) -> int:
+        """The number by which records name a log; a new one is stored at once. Raises StoreError past 128 logs."""
+        name = log_id.hex()
+        if name not in self._logs:
+            if len(self._logs) == MAX_LOGS:
+                raise StoreError(f"a history holds {MAX_LOGS} logs", reason="history-full")
+            with self._lock:
+                self._save([*self._logs, name])
+                self._logs = [*self._logs, name]
+        return self._logs.index(name)
+
+    def log_id(self, number: int) -> bytes:
+        """The inverse of `log_number`."""
+        return bytes.fromhex(self._logs[number])
+
+    def append(self, records: Sequence[bytes]) -> None:
+        """Take records in; they are found at once, and durable after the next `flush`."""
+        self._pending += records
+        self._tail += records
+        self._is_sorted = False
+
+    def flush(self) -> None:
+        """Make everything durable that was appended. Raises StoreError; nothing is lost by calling it again."""
+        if self._pending:
+            data = b"".join(self._pending)
+            try:
+                if os.pwrite(self._file, data, self._size) != len(data):
+                    raise OSError("the disk took only a part")
+                os.fdatasync(self._file)
+            except OSError as error:
+                raise StoreError(f"{self._folder}: the history cannot be written: {error}", reason="store") from error
+            self._size += len(data)
+            self._pending = []
+        if len(self._tail) >= self._tail_records:
+            self._roll()
+
+    def tidy(self) -> bool:
+        """Merge one set of runs, if there are enough of one level. True where there may be more to do."""
+        for level, same in groupby(self._runs, lambda run: run.level):
+            runs = list(same)
+            if len(runs) >= self._fan_in:
+                self._merge(runs, level + 1)
+                return True
+        return False
+
+    def close(self) -> None:
+        """Let go of the files. What was not flushed is gone."""
+        os.close(self._file)
+        self._runs = ()
+
+    # Reading --------------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._tail) + sum(len(run) for run in self._runs)
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs, the widest and oldest first."""
+        return self._runs
+
+    def lookup(self, label: Label) -> list[Claim]:
+        """Every claim of this label, in order of notBefore."""
+        return self.lookup_key(label_key(label))
+
+    def lookup_key(self, key: int) -> list[Claim]:
+        """The same by `label_key` or `spki_key`."""
+        return self.between(key, key + 1)
+
+    def between(self, lo: int, hi: int, *, limit: int | None = None) -> list[Claim]:
+        """Every claim whose key lies in [lo, hi), in order; the first `limit` of them."""
+        first, stop = lo.to_bytes(8, "big"), hi.to_bytes(8, "big")
+        self._sort()
+        places = bisect_left(self._tail, first), bisect_left(self._tail, stop)
+        found = set(self._tail[slice(*places)])
+        for run in self._runs:
+            places = run.find(first), run.find(stop)
+            found.update(run.records(places[0], places[1] if limit is None else min(places[1], places[0] + limit)))
+        return [parse_claim(record) for record in sorted(found)[:limit]]
+
+    def scan(self, at_once: int = 1 << 14) -> Iterator[list[bytes]]:
+        """Every record, in pieces, in no order and some perhaps twice: for what has no key, such as holders."""
+        yield list(self._tail)
+        for run in self._runs:
+            for at in range(0, len(run), at_once):
+                yield run.records(at, at + at_once)
+
+    # The tail -------------------------------------------------------------------------------------------------------
+
+    def _sort(self) -> None:
+        if not self._is_sorted:
+            self._tail.sort()  # mostly in order already, which makes it cheap
+            self._is_sorted = True
+
+    def _open_tail(self) -> tuple[int, list[bytes]]:
+        path = self._folder / self._tail_name
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            data = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error}", reason="history-damaged") from error
+        # A crash amid a write leaves a part of a record: no flush returned for it, so it will come again.
+        return file, split_records(data[: len(data) - len(data) % RECORD_SIZE])
+
+    def _roll(self) -> None:
+        """The tail becomes a run, and a new one begins."""
+        self._sort()
+        run = self._write_run(0, [_unique(self._tail)])
+        with self._lock:
+            old, self._tail_name = self._tail_name, self._new_name("tail")
+            self._runs = (*self._runs, run)
+            (self._folder / self._tail_name).touch(mode=0o600)  # before the manifest, which syncs the folder
+            self._save()
+        os.close(self._file)
+        self._file, self._tail = self._open_tail()
+        self._size = 0
+        (self._folder / old).unlink(missing_ok=True)
+
+    # Runs -----------------------------------------------------------------------------------------------------------
+
+    def _merge(self, runs: list[Run], level: int) -> None:
+        merged = self._write_run(level, _merged(runs))
+        gone = {run.name for run in runs}
+        with self._lock:
+            rest = [run for run in self._runs if run.name not in gone]
+            self._runs = tuple(sorted([*rest, merged], key=lambda run: -run.level))
+            self._save()
+        for name in gone:
+            (self._folder / name).unlink(missing_ok=True)  # whoever reads it still may: it is mapped
+
+    def _write_run(self, level: int, pieces: Iterable[list[bytes]]) -> Run:
+        with self._lock:
+            name = self._new_name("run")
+        path = self._folder / name
+        try:
+            with path.open("xb") as file:
+                for piece in pieces:
+                    file.write(b"".join(piece))
+                file.flush()
+                os.fsync(file.fileno())
+            return Run(name, level, _map(path))
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise StoreError(f"{path}: the history cannot be written: {error}", reason="store") from error
+
+    # The manifest ---------------------------------------------------------------------------------------------------
+
+    def _new_name(self, kind: str) -> str:
+        self._next += 1
+        return f"{kind}-{self._next}"
+
+    def _save(self, logs: list[str] | None = None) -> None:
+        runs = [[run.name, run.level, len(run)] for run in self._runs]
+        logs = self._logs if logs is None else logs
+        try:
+            _write_manifest(self._folder, {"next": self._next, "tail": self._tail_name, "logs": logs, "runs": runs})
+        except OSError as error:
+            raise StoreError(f"{self._folder}: the history cannot be written: {error}", reason="store") from error
+
+    def _load(self) -> None:
+        path = self._folder / _MANIFEST
+        if not path.exists():
+            sentence = f"{path} is missing. It is never made anew by itself: restore it, or fill a new one (`backfill`)"
+            raise StoreError(sentence, reason="history-missing")
+        try:
+            value = json.loads(path.read_bytes())
+            version = value["version"], value["labels"]
+            self._next, self._tail_name, self._logs = value["next"], value["tail"], list(value["logs"])
+            rows = [(name, level, count) for name, level, count in value["runs"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path} is damaged: {error}", reason="history-damaged") from error
+        if version != (VERSION, LABEL_VERSION):
+            sentence = f"{path} has version {version}, this program {(VERSION, LABEL_VERSION)}: fill a new history"
+            raise StoreError(sentence, reason="history-version")
+        runs = []
+        for name, level, count in rows:
+            run = self._folder / name
+            if not run.exists() or run.stat().st_size != RECORD_SIZE * count:
+                raise StoreError(f"{run} is missing or not whole: fill a new history", reason="history-damaged")
+            runs.append(Run(name, level, _map(run)))
+        self._runs = tuple(runs)
+
+    def _sweep(self) -> None:
+        """Remove what a crash left: files that the manifest does not name."""
+        known = {_MANIFEST, self._tail_name, *(run.name for run in self._runs)}
+        for path in self._folder.iterdir():
+            if path.name not in known and path.name.startswith(("run-", "tail-", "manifest.")):
+                path.unlink()
+
+
+def _merged(runs: Sequence[Run]) -> Iterator[list[bytes]]:
+    """All records of sorted runs, in order, each once, in pieces.
+
+    From each run comes a piece; what is not above the smallest of the pieces' ends is complete, and is sorted in one
+    go, which for lists made of sorted parts is a merge.
+    """
+    places = [0] * len(runs)
+    at_once = max(_MERGE_RECORDS // len(runs), 1)
+    while True:
+        pieces = [run.records(at, at + at_once) for run, at in zip(runs, places, strict=True)]
+        ends = [piece[-1] for piece in pieces if piece]
+        if not ends:
+            return
+        bound = min(ends)
+        taken: list[bytes] = []
+        for number, piece in enumerate(pieces):
+            count = bisect_left(piece, bound)
+            count += count < len(piece) and piece[count] == bound
+            taken += piece[:count]
+            places[number] += count
+        taken.sort()
+        yield _unique(taken)
+
+
+def _unique(records: list[bytes]) -> list[bytes]:
+    """Sorted records, each once."""
+    return list(dict.fromkeys(records))
+
+
+def _map(path: Path) -> mmap.mmap | bytes:
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _write_manifest(folder: Path, value: dict[str, Any]) -> None:
+    path = folder / f"{_MANIFEST}.new"
+    with path.open("wb") as file:
+        file.write(json.dumps({"version": VERSION, "labels": LABEL_VERSION, **value}).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    path.replace(folder / _MANIFEST)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
