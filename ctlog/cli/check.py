@@ -184,7 +184,7 @@ def _say_report(
         say(f"damaged  {damage.path}: {damage.sentence}")
     for note in report.notes:
         say(f"note     {note}")
-    rate = f"{size} entries in {seconds:.1f} s, {size / seconds:,.0f} a second" if seconds else f"{size} entries"
+    rate = f"{size} entries in {seconds:.1f} s" + (f", {size / seconds:,.0f} a second" if seconds > 1 else "")
     if report.clean and report.head is not None:
         left_out = "; claims were not read again" if quick else ""
         say(f"{where} is whole: {rate}{left_out}.")

@@ -192,14 +192,15 @@ def _say(path: Path, leaf: bytes, kept: Kept, seen: _Seen, by_checkpoint_key: bo
     say(f"{path} ({name_text(parse_certificate(leaf).subject)}) is in the log {head.origin}.")
     say(f"  promised    on {when(sct.timestamp_ms)}, by the SCT {where}: signed by the log's key"
         + (", as the log itself publishes it" if by_checkpoint_key else ""))  # fmt: skip
-    say(f"  kept        entry {kept.index} of {head.size}: proven from {kept.tiles} tiles to the head of "
+    tiles = "1 tile" if kept.tiles == 1 else f"{kept.tiles} tiles"
+    say(f"  kept        entry {kept.index} of {head.size}: proven from {tiles} to the head of "
         f"{when(head.timestamp_ms)}, signed by the key that you gave")  # fmt: skip
     if seen.before is None:
         say("  consistent  not known: this is the first head that you see of this log; from now on it is remembered")
     else:
         say(f"  consistent  the tree continues the one that you saw last, of {seen.before.size} entries, from "
             f"{when(seen.before.timestamp_ms)}")  # fmt: skip
-    if kept.issuer_from_log:
+    if kept.issuer_from_log and kept.verified.entry.issuer_key_hash:
         say("  (the issuer's certificate came from the log; the SCT's signature covers its key)")
 
 

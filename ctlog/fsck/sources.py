@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -97,6 +97,8 @@ def served(url: str) -> Iterator[ServedSource]:
     fetcher = HttpFetcher(url, connections=_AT_ONCE)
     try:
         loop.run_until_complete(fetcher.__aenter__())
+        with suppress(NotFoundError):  # whether anybody answers is found out at once, without patience
+            loop.run_until_complete(fetcher.get("checkpoint"))
         yield ServedSource(PatientFetcher(fetcher), loop)
     finally:
         loop.run_until_complete(fetcher.__aexit__(None, None, None))

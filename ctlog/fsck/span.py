@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ctlog.admission import Policy, plan_accept
+from ctlog.admission import Planned, Policy, plan_accept
 from ctlog.client.fetch import DirectoryFetcher
 from ctlog.client.parallel import Damage, Span
 from ctlog.errors import CtlogError, NotFoundError
@@ -65,8 +65,8 @@ class SpanResult:
     by_data: bytes | None = None
     by_tile: bytes | None = None
     damages: list[Damage] = field(default_factory=list)
-    issuers: dict[bytes, str] = field(default_factory=dict)
-    """Fingerprint -> the first data tile that names it."""
+    issuers: dict[bytes, tuple[str, int]] = field(default_factory=dict)
+    """Fingerprint -> the first data tile that names it, and how many entries do."""
     domains: dict[tuple[str, str], str] = field(default_factory=dict)
     """(Root, trust domain) -> the first tile of the feed that says so."""
     keys: bytes = b""
@@ -92,6 +92,7 @@ class _Checker:
         self._folder = Path(task.files) if isinstance(task.files, str) else None
         self._read = _reader(task.files)
         self._issuers: dict[bytes, bytes | None] = {}
+        self._unsure: set[str] = set()  # data tiles that name issuers which are not there
         self._policies: dict[tuple[bytes, str], Policy] = {}
 
     def run(self) -> SpanResult:
@@ -118,6 +119,9 @@ class _Checker:
             self._say(path, str(error))
         return None
 
+    def _is_named(self, path: str) -> bool:
+        return any(damage.path == path for damage in self._result.damages)
+
     # Hashes ---------------------------------------------------------------------------------------------------------
 
     def _tile(self, tile: Tile) -> None:
@@ -129,12 +133,21 @@ class _Checker:
         if data is not None:
             hashes = self._leaf_hashes(tile, data_path, data)
             if hashes is not None:
-                self._entries(tile, data_path, data)
-                self._partials(tile, hashes, data)
+                doubtful = _differing(hashes, served)
+                self._entries(tile, data_path, data, doubtful)
+                if not doubtful:
+                    self._partials(tile, hashes, data)
+                    self._keys(tile, data)
         if tile.width < WIDTH:
             self._result.by_data, self._result.by_tile = hashes, served
         else:
             self._result.parents.append(self._parent(tile, path, data_path, hashes, served))
+
+    def _keys(self, tile: Tile, data: bytes) -> None:
+        """The entry keys, as long as no tile is left out."""
+        if self._task.with_keys and len(self._result.keys) == (tile.index * WIDTH - self._task.span.lo) * HASH_SIZE:
+            # A leaf is version, type and time (10 bytes), the signed entry, and 10 bytes of extensions.
+            self._result.keys += hash_messages([leaf[10:-10] for leaf in merkle_tree_leaves(data)[: tile.width]])
 
     def _hash_tile(self, tile: Tile, path: str) -> bytes | None:
         served = self._get(path, tile_path(tile._replace(width=WIDTH)))
@@ -153,9 +166,6 @@ class _Checker:
         if len(leaves) not in (tile.width, WIDTH):
             self._say(path, f"it has {len(leaves)} entries, not {tile.width}")
             return None
-        if self._task.with_keys and len(self._result.keys) == (tile.index * WIDTH - self._task.span.lo) * HASH_SIZE:
-            # The leaf is version, type and time (10 bytes), the signed entry, and 10 bytes of extensions.
-            self._result.keys += hash_messages([leaf[10:-10] for leaf in leaves[: tile.width]])
         return hash_leaves(leaves[: tile.width])
 
     def _parent(
@@ -187,18 +197,22 @@ class _Checker:
 
     # Entries and their lines ----------------------------------------------------------------------------------------
 
-    def _entries(self, tile: Tile, path: str, data: bytes) -> None:
+    def _entries(self, tile: Tile, path: str, data: bytes, doubtful: frozenset[int]) -> None:
+        """All but the doubtful ones: entries that have two leaf hashes, of which the tree will say which is right."""
         leaves = parse_data_tile(data)[: tile.width]
         feed_path = entries_path("numbers", tile.index, tile.width)
         feed = self._get(feed_path, entries_path("numbers", tile.index, WIDTH))
         lines = self._lines(tile, feed_path, feed) if feed is not None else None
         for place, leaf in enumerate(leaves):
             index = tile.index * WIDTH + place
+            if place in doubtful:
+                continue
             if leaf.extensions != format_leaf_index(index):
                 self._say(path, f"entry {index} does not have its own index in its extensions")
             self._time(path, index, leaf.timestamp_ms)
             for fingerprint in leaf.chain:
-                self._result.issuers.setdefault(fingerprint, path)
+                first, count = self._result.issuers.get(fingerprint, (path, 0))
+                self._result.issuers[fingerprint] = (first, count + 1)
             self._entry(path, feed_path, index, leaf, lines[place] if lines is not None else None)
 
     def _time(self, path: str, index: int, timestamp_ms: int) -> None:
@@ -219,48 +233,68 @@ class _Checker:
     def _entry(self, path: str, feed_path: str, index: int, leaf: TileLeaf, line: bytes | None) -> None:
         """What is derived from one certificate, with what is stored of it."""
         submitted = leaf.pre_certificate or leaf.entry.certificate
+        version = 0
         if line is not None:
             head, named = _LINE.match(line), _CERTIFICATE.search(line)
-            if head is None or (int(head[1]), int(head[2])) != (index, leaf.timestamp_ms) or named is None:
+            if head is None or named is None or (int(head[1]), int(head[2])) != (index, leaf.timestamp_ms):
                 self._say(feed_path, f"the line of entry {index} is not of its index and time")
-                line = None
             elif bytes.fromhex(named[1].decode()) != hashlib.sha256(submitted).digest():
-                self._say(feed_path, f"the line of entry {index} is not of its certificate")
-                line = None
-            elif int(head[3]) != VERSION:
-                line = None  # read by another version's rules, which this one does not know
-        if self._task.quick or (line is None and not leaf.pre_certificate):
+                # What was logged is certain, but of a precertificate only the TBSCertificate is.
+                is_whole = not leaf.pre_certificate or self._holds(leaf, submitted)
+                self._say(feed_path if is_whole else path, f"entry {index} and its line have different certificates")
+            else:
+                version = int(head[3])
+        if self._task.quick or (version != VERSION and not leaf.pre_certificate):
             return
         domain = _DOMAIN.search(line) if line is not None else None
         try:
-            pending = self._admit(leaf, submitted, domain[1].decode() if domain else "unknown", leaf.timestamp_ms)
+            pending = self._admit(leaf, submitted, domain[1].decode() if domain else "x", leaf.timestamp_ms).pending
+        except NotFoundError:
+            self._unsure.add(path)
+            return  # `whole` says what is wrong with issuers
         except CtlogError as error:
             self._say(path, f"entry {index}: {error}")
             return
         if pending.entry != leaf.entry:
             self._say(path, f"entry {index}: its precertificate is not the one whose TBSCertificate was logged")
-        if line is None:
-            return
-        self._result.domains.setdefault((pending.root.hex(), pending.trust_domain), feed_path)
-        if line + b"\n" != format_feed_line(index, leaf.timestamp_ms, pending.feed):
-            earlier = self._admit(leaf, submitted, pending.trust_domain, leaf.timestamp_ms - _EXPIRY_SLACK_MS)
-            if line + b"\n" != format_feed_line(index, leaf.timestamp_ms, earlier.feed):
-                self._say(feed_path, f"the line of entry {index} is not what its certificate says")
+        elif version == VERSION and line is not None:  # what another version read, this one does not know
+            self._derived(feed_path, index, leaf, line + b"\n", pending)
 
-    def _admit(self, leaf: TileLeaf, submitted: bytes, domain: str, now_ms: int) -> PendingEntry:
-        """The entry as admission makes it of the stored chain. Raises CtlogError where it would not."""
+    def _derived(self, feed_path: str, index: int, leaf: TileLeaf, line: bytes, pending: PendingEntry) -> None:
+        """A line, with what its certificate says."""
+        self._result.domains.setdefault((pending.root.hex(), pending.trust_domain), feed_path)
+        if line == format_feed_line(index, leaf.timestamp_ms, pending.feed):
+            return
+        submitted = leaf.pre_certificate or leaf.entry.certificate
+        earlier = self._admit(leaf, submitted, pending.trust_domain, leaf.timestamp_ms - _EXPIRY_SLACK_MS).pending
+        if line != format_feed_line(index, leaf.timestamp_ms, earlier.feed):
+            self._say(feed_path, f"the line of entry {index} is not what its certificate says")
+
+    def _holds(self, leaf: TileLeaf, submitted: bytes) -> bool:
+        """Is a stored precertificate's signature valid?"""
+        try:
+            return all(check.holds() for check in self._admit(leaf, submitted, "x", leaf.timestamp_ms).checks)
+        except NotFoundError:
+            return True
+        except CtlogError:
+            return False
+
+    def _admit(self, leaf: TileLeaf, submitted: bytes, domain: str, now_ms: int) -> Planned:
+        """The entry as admission makes it of the stored chain. Raises NotFoundError where an issuer is not at hand, and
+        another CtlogError where admission would refuse."""
         ders = [self._issuer(fingerprint) for fingerprint in leaf.chain]
         key = (leaf.chain[-1] if leaf.chain else b"", domain)
         if key not in self._policies:
             roots = Roots([accepted_root(ders[-1], domain)] if ders else [])
             self._policies[key] = Policy(roots, require_number=False, max_chain=_MAX_CHAIN, max_leaf=1 << 24)
         kind = EntryType.PRECERT if leaf.pre_certificate else EntryType.X509
-        return plan_accept([submitted, *ders], kind, self._policies[key], now_ms).pending
+        return plan_accept([submitted, *ders], kind, self._policies[key], now_ms)
 
     def _issuer(self, fingerprint: bytes) -> bytes:
         if fingerprint not in self._issuers:
             try:
-                self._issuers[fingerprint] = self._read(f"issuer/{fingerprint.hex()}")
+                der = self._read(f"issuer/{fingerprint.hex()}")
+                self._issuers[fingerprint] = der if hashlib.sha256(der).digest() == fingerprint else None
             except CtlogError:
                 self._issuers[fingerprint] = None
         found = self._issuers[fingerprint]
@@ -276,11 +310,12 @@ class _Checker:
             return
         full = tile_path(tile._replace(width=WIDTH))
         self._partial(full, tile, lambda: hashes, lambda part: len(part) // HASH_SIZE)
-        full = entries_path("data", tile.index, WIDTH)
-        self._partial(full, tile, lambda: data, lambda part: len(parse_data_tile(part)))
-        full = entries_path("numbers", tile.index, WIDTH)
-        now = entries_path("numbers", tile.index, tile.width)
-        self._partial(full, tile, lambda: self._read(now), lambda part: part.count(b"\n"))
+        now, full = entries_path("data", tile.index, tile.width), entries_path("data", tile.index, WIDTH)
+        if not self._is_named(now) and now not in self._unsure:
+            self._partial(full, tile, lambda: data, lambda part: len(parse_data_tile(part)))
+        now, full = entries_path("numbers", tile.index, tile.width), entries_path("numbers", tile.index, WIDTH)
+        if not self._is_named(now):
+            self._partial(full, tile, lambda: self._read(now), _count_lines)
 
     def _partial(self, full: str, tile: Tile, whole: Callable[[], bytes], count: Callable[[bytes], int]) -> None:
         for found, name in partial_files(self._folder, full):
@@ -293,6 +328,19 @@ class _Checker:
                 good = False
             if not good:
                 self._say(name, "it is not the beginning of the tile that followed it (P5)")
+
+
+def _count_lines(feed: bytes) -> int:
+    """How many lines there are, if the last one is whole."""
+    return feed.count(b"\n") if feed.endswith(b"\n") else 0
+
+
+def _differing(hashes: bytes, served: bytes | None) -> frozenset[int]:
+    """The places at which two rows of hashes differ."""
+    if served is None or hashes == served:
+        return frozenset()
+    places = range(len(hashes) // HASH_SIZE)
+    return frozenset(at for at in places if hashes[at * 32 : at * 32 + 32] != served[at * 32 : at * 32 + 32])
 
 
 def partial_files(folder: Path | None, full: str) -> list[tuple[int, str]]:

@@ -7,7 +7,9 @@ operator has besides (`stores`).
 
 from __future__ import annotations
 
+import binascii
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +24,7 @@ from ctlog.wire.checkpoint import SignedHead, open_checkpoint, parse_checkpoint
 from ctlog.wire.rfc6962 import LogKey
 from ctlog.wire.signed_note import NoteVerifier, parse_note
 
+_SMALL = 20_000  # entries that are checked sooner than worker processes have begun
 _SPAN_TILES = 16  # 4,096 entries: a second of work when certificates are read too, so that progress is seen
 
 
@@ -66,10 +69,12 @@ def check_log(source: Source, key: LogKey, ed25519: NoteVerifier | None, options
         for span in plan_spans(0, head.size, _SPAN_TILES)
     )
     whole = _Whole(source, head, report)
-    for result in map_in_order(check_span, tasks, options.processes):
+    processes = options.processes or (1 if head.size < _SMALL else None)
+    for result in map_in_order(check_span, tasks, processes):
         whole.add(result)
         options.on_span(result)
     whole.finish()
+    _check_metadata(source, key, report)
     _check_domains(whole.domains, options.domains, report)
     return report
 
@@ -101,7 +106,7 @@ class _Whole:
         self._report = report
         self._parents: list[bytes | None] = []
         self._last: SpanResult | None = None
-        self._issuers: dict[bytes, str] = {}
+        self._issuers: dict[bytes, tuple[str, int]] = {}
         self.domains: dict[tuple[str, str], str] = {}
 
     def add(self, result: SpanResult) -> None:
@@ -112,7 +117,9 @@ class _Whole:
             path = tile_path(result.span.tiles[0]).replace("tile/0/", "tile/data/")
             self._report.damages.append(Damage(path, f"entry {result.span.lo} is older than the one before it (P4)"))
         self._parents += result.parents
-        self._issuers = result.issuers | self._issuers
+        for fingerprint, (path, count) in result.issuers.items():
+            first, before_count = self._issuers.get(fingerprint, (path, 0))
+            self._issuers[fingerprint] = (first, before_count + count)
         self.domains = result.domains | self.domains
         self._last = result
 
@@ -131,8 +138,8 @@ class _Whole:
             self._root(row)
         else:
             self._report.notes.append("the root could not be recomputed, since entries are missing")
-        for fingerprint, path in sorted(self._issuers.items()):
-            self._issuer(fingerprint, path)
+        for fingerprint, (path, count) in sorted(self._issuers.items()):
+            self._issuer(fingerprint, path, count)
         self._other_issuers()
 
     def _first_row(self) -> bytes:
@@ -202,12 +209,16 @@ class _Whole:
             sentence = f"the {self._head.size} entries make another root than the signed one"
             self._report.damages.append(Damage("checkpoint", sentence))
 
-    def _issuer(self, fingerprint: bytes, needed_by: str) -> None:
+    def _issuer(self, fingerprint: bytes, needed_by: str, count: int) -> None:
         path = f"issuer/{fingerprint.hex()}"
         try:
             data = self._source.read(path)
         except NotFoundError:
-            self._report.damages.append(Damage(path, f"it is missing, and {needed_by} needs it (P8)"))
+            if count == 1:  # then it may as well be the entry that names it wrongly
+                sentence = f"one entry, and no other, names the issuer {fingerprint.hex()}, which is not there (P8)"
+                self._report.damages.append(Damage(needed_by, sentence))
+            else:
+                self._report.damages.append(Damage(path, f"it is missing, and {needed_by} needs it (P8)"))
             return
         except TransportError as error:
             if self._source.folder is None:
@@ -235,6 +246,23 @@ class _Whole:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if len(path.name) == 64 and path.name not in known:
                 yield path.name
+
+
+def _check_metadata(source: Source, key: LogKey, report: Report) -> None:
+    """log.v3.json is for readers who believe it; it must at least name the log's own key."""
+    path = "log.v3.json"
+    try:
+        value = json.loads(source.read(path))
+        named = binascii.a2b_base64(value["key"], strict_mode=True)
+    except TransportError:
+        raise
+    except NotFoundError:
+        report.notes.append(f"there is no {path}")
+    except (CtlogError, ValueError, KeyError, TypeError, RecursionError):
+        report.damages.append(Damage(path, "it is not JSON that names a key"))
+    else:
+        if named != key.spki:
+            report.damages.append(Damage(path, "it names another key than the one that signed the head"))
 
 
 def _check_domains(

@@ -54,7 +54,7 @@ def test_what_was_proven_is_said_in_plain_words(log: SmallLog, capsys: pytest.Ca
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "3.pem (CN=leaf 3) is in the log log.example/small."
     assert "by the SCT in the certificate: signed by the log's key" in out[1]
-    assert "entry 3 of 6: proven from 1 tiles to the head of 2026-09-21" in out[2]
+    assert "entry 3 of 6: proven from 1 tile to the head of 2026-09-21" in out[2]
     assert "first head that you see" in out[3]
     assert "issuer's certificate came from the log" in out[4]
     log.issue(8)
