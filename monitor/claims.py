@@ -1,13 +1,13 @@
 """One claim in 40 octets: who was certified for which label, by whom, with which key, when, and where it stands.
 
 In scope: the record, its order, and the keys by which it is found. A record is enough to see that an issuer or a holder
-is new, and where to read the whole entry again; names are only compared, so 32 bits of their hash do. Pure. Out of
-scope: keeping records (`monitor.history`), and what follows from them (`monitor.rules`).
+is new, and where to read the whole entry again. Pure. Out of scope: keeping records, and the names behind the numbers
+in them (`monitor.history`), and what follows from them (`monitor.rules`).
 
     octets  what
     0-7     the key of a label (`label_key`), or of a public key (`spki_key`)
     8-15    notBefore, notAfter: seconds since 1970, 32 bits each
-    16-23   issuer, holder: `short_id` of their names, 32 bits each
+    16-23   issuer, holder: the numbers of their names in this history, 32 bits each; 0 for none
     24-29   the first 48 bits of SHA-256 of the SubjectPublicKeyInfo
     30-33   when it was logged: seconds since 1970
     34      the log's number in this history (7 bits), and 128 if it is a precertificate
@@ -37,7 +37,7 @@ pack_record = _RECORD.pack
 
 
 class Claim(NamedTuple):
-    """A record, read. Times in ms; `issuer` and `holder` are `short_id`s, `key` the first 48 bits of the key's hash."""
+    """A record, read. Times in ms; `issuer` and `holder` are numbers of names (`History.name`), `key` is a `key_id`."""
 
     label: int
     not_before_ms: int
@@ -72,11 +72,6 @@ def parse_claim(record: bytes) -> Claim:
 def seconds(timestamp_ms: int | None) -> int:
     """Whole seconds since 1970 that fit 32 bits; 0 for a time that nobody could read."""
     return 0 if timestamp_ms is None else min(max(timestamp_ms // 1000, 0), _LATEST)
-
-
-def short_id(name: str) -> int:
-    """32 bits that stand for a name: equal for equal names."""
-    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:4], "big")
 
 
 def key_id(spki_hash: bytes) -> int:

@@ -5,6 +5,7 @@ In scope: appending, looking up, and merging runs, with bounded memory whatever 
 the entries behind the position come again, and what is here twice counts once. Out of scope: what a record says
 (`monitor.claims`). All of it can be made again from the logs.
 
+    FOLDER/names            each name once: 16 bits of length, UTF-8; its number is its place, from 1 on
     FOLDER/manifest         JSON: version, label version, the logs by number, the runs in order; replaced as a whole
     FOLDER/tail-N           records as they came; FOLDER/run-N  sorted, each record once
 
@@ -15,21 +16,18 @@ another one.
 from __future__ import annotations
 
 import json
-import mmap
 import os
-import struct
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ctlog.errors import StoreError
 from ctlog.tn.labels import LABEL_VERSION, Label
 from monitor.claims import MAX_LOGS, RECORD_SIZE, Claim, label_key, parse_claim
+from monitor.history_files import Names, Run, map_file, merged, replace_file, split_records, unique, write_at
 
 VERSION = 1
 TAIL_RECORDS = 1 << 17
@@ -38,36 +36,7 @@ FAN_IN = 8
 """Runs of one size that are merged into the next."""
 
 _MANIFEST = "manifest"
-_MERGE_RECORDS = 1 << 16  # what a merge holds in memory
-_RECORDS = struct.Struct(f"{RECORD_SIZE}s")
-_first: Any = itemgetter(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A file of sorted records, mapped. `level` says how often its records were merged."""
-
-    name: str
-    level: int
-    data: mmap.mmap | bytes
-
-    def __len__(self) -> int:
-        return len(self.data) // RECORD_SIZE
-
-    def find(self, key: bytes) -> int:
-        """The place of the first record that is not below `key`."""
-        data = self.data
-        size = len(key)
-        return bisect_left(range(len(self)), key, key=lambda at: data[RECORD_SIZE * at : RECORD_SIZE * at + size])
-
-    def records(self, lo: int, hi: int) -> list[bytes]:
-        """The records at the places [lo, hi)."""
-        return split_records(self.data[RECORD_SIZE * lo : RECORD_SIZE * hi])
-
-
-def split_records(data: bytes) -> list[bytes]:
-    """A buffer of whole records, one by one."""
-    return list(map(_first, _RECORDS.iter_unpack(data)))
+_NAMES = "names"
 
 
 def make_history(folder: Path) -> None:
@@ -76,6 +45,7 @@ def make_history(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (folder / _MANIFEST).exists():
             (folder / "tail-1").touch(mode=0o600)
+            (folder / _NAMES).touch(mode=0o600)
             _write_manifest(folder, {"next": 1, "tail": "tail-1", "logs": [], "runs": []})
     except OSError as error:
         raise StoreError(f"{folder}: the history cannot be made: {error}", reason="history-unmade") from error
@@ -96,6 +66,7 @@ class History:
         self._pending: list[bytes] = []
         self._load()
         self._sweep()
+        self._names = Names(folder / _NAMES)
         self._file, self._tail = self._open_tail()
         self._size = RECORD_SIZE * len(self._tail)  # of the tail's file, as far as it is durable
         self._is_sorted = False
@@ -117,6 +88,14 @@ class History:
         """The inverse of `log_number`."""
         return bytes.fromhex(self._logs[number])
 
+    def name_number(self, name: str) -> int:
+        """The number by which records name an issuer or a holder; 0 for ""."""
+        return self._names.number(name)
+
+    def name(self, number: int) -> str:
+        """The inverse of `name_number`; "" for 0, and for `OTHER`."""
+        return self._names.name(number)
+
     def append(self, records: Sequence[bytes]) -> None:
         """Take records in; they are found at once, and durable after the next `flush`."""
         self._pending += records
@@ -128,9 +107,8 @@ class History:
         if self._pending:
             data = b"".join(self._pending)
             try:
-                if os.pwrite(self._file, data, self._size) != len(data):
-                    raise OSError("the disk took only a part")
-                os.fdatasync(self._file)
+                self._names.flush()  # before the records that use them
+                write_at(self._file, data, self._size)
             except OSError as error:
                 raise StoreError(f"{self._folder}: the history cannot be written: {error}", reason="store") from error
             self._size += len(data)
@@ -150,6 +128,7 @@ class History:
     def close(self) -> None:
         """Let go of the files. What was not flushed is gone."""
         os.close(self._file)
+        self._names.close()
         self._runs = ()
 
     # Reading --------------------------------------------------------------------------------------------------------
@@ -208,7 +187,7 @@ class History:
     def _roll(self) -> None:
         """The tail becomes a run, and a new one begins."""
         self._sort()
-        run = self._write_run(0, [_unique(self._tail)])
+        run = self._write_run(0, [unique(self._tail)])
         with self._lock:
             old, self._tail_name = self._tail_name, self._new_name("tail")
             self._runs = (*self._runs, run)
@@ -222,11 +201,11 @@ class History:
     # Runs -----------------------------------------------------------------------------------------------------------
 
     def _merge(self, runs: list[Run], level: int) -> None:
-        merged = self._write_run(level, _merged(runs))
+        wide = self._write_run(level, merged(runs))
         gone = {run.name for run in runs}
         with self._lock:
             rest = [run for run in self._runs if run.name not in gone]
-            self._runs = tuple(sorted([*rest, merged], key=lambda run: -run.level))
+            self._runs = tuple(sorted([*rest, wide], key=lambda run: -run.level))
             self._save()
         for name in gone:
             (self._folder / name).unlink(missing_ok=True)  # whoever reads it still may: it is mapped
@@ -241,7 +220,7 @@ class History:
                     file.write(b"".join(piece))
                 file.flush()
                 os.fsync(file.fileno())
-            return Run(name, level, _map(path))
+            return Run(name, level, map_file(path))
         except OSError as error:
             path.unlink(missing_ok=True)
             raise StoreError(f"{path}: the history cannot be written: {error}", reason="store") from error
@@ -280,7 +259,7 @@ class History:
             run = self._folder / name
             if not run.exists() or run.stat().st_size != RECORD_SIZE * count:
                 raise StoreError(f"{run} is missing or not whole: fill a new history", reason="history-damaged")
-            runs.append(Run(name, level, _map(run)))
+            runs.append(Run(name, level, map_file(run)))
         self._runs = tuple(runs)
 
     def _sweep(self) -> None:
@@ -291,51 +270,5 @@ class History:
                 path.unlink()
 
 
-def _merged(runs: Sequence[Run]) -> Iterator[list[bytes]]:
-    """All records of sorted runs, in order, each once, in pieces.
-
-    From each run comes a piece; what is not above the smallest of the pieces' ends is complete, and is sorted in one
-    go, which for lists made of sorted parts is a merge.
-    """
-    places = [0] * len(runs)
-    at_once = max(_MERGE_RECORDS // len(runs), 1)
-    while True:
-        pieces = [run.records(at, at + at_once) for run, at in zip(runs, places, strict=True)]
-        ends = [piece[-1] for piece in pieces if piece]
-        if not ends:
-            return
-        bound = min(ends)
-        taken: list[bytes] = []
-        for number, piece in enumerate(pieces):
-            count = bisect_left(piece, bound)
-            count += count < len(piece) and piece[count] == bound
-            taken += piece[:count]
-            places[number] += count
-        taken.sort()
-        yield _unique(taken)
-
-
-def _unique(records: list[bytes]) -> list[bytes]:
-    """Sorted records, each once."""
-    return list(dict.fromkeys(records))
-
-
-def _map(path: Path) -> mmap.mmap | bytes:
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            return b""
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
 def _write_manifest(folder: Path, value: dict[str, Any]) -> None:
-    path = folder / f"{_MANIFEST}.new"
-    with path.open("wb") as file:
-        file.write(json.dumps({"version": VERSION, "labels": LABEL_VERSION, **value}).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    path.replace(folder / _MANIFEST)
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    replace_file(folder / _MANIFEST, json.dumps({"version": VERSION, "labels": LABEL_VERSION, **value}).encode())

@@ -14,7 +14,6 @@ from monitor.claims import (
     numbers_between,
     parse_claim,
     seconds,
-    short_id,
     spki_key,
 )
 
@@ -86,10 +85,8 @@ def test_what_holds_a_number_is_looked_up_by_its_keys():
     assert len(set(keys)) == 12
 
 
-def test_names_and_public_keys():
+def test_public_keys():
     digest = bytes(range(32))
     assert key_id(digest) == 0x000102030405
     assert spki_key(digest) >> 63 == 1
     assert spki_key(b"\xff" * 32) >> 62 == 0b10
-    assert short_id("A") != short_id("B")
-    assert 0 <= short_id("\udcff") <= 0xFFFFFFFF

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from ctlog.errors import StoreError
 from ctlog.tn.labels import ONE, Label
-from monitor import history as module
+from monitor import history_files as files
 from monitor.claims import RECORD_SIZE, Claim, format_claim, label_key, numbers_between
 from monitor.history import History, make_history
 
@@ -57,6 +58,35 @@ def test_logs_have_numbers_that_stay(folder):
         history.log_number(bytes(32))
 
 
+def test_names_have_numbers_that_stay(folder):
+    history = History(folder)
+    names = ["", "Carrier", "Örtel", "x" * 5000, "\udcff", "Carrier"]
+    numbers = [history.name_number(name) for name in names]
+    assert numbers == [0, 1, 2, 3, 4, 1]
+    assert [history.name(number) for number in (0, 1, 2, 99)] == ["", "Carrier", "Örtel", ""]
+    history.append([format_claim(claim(7, issuer=1))])
+    history.flush()
+    assert history.name_number("lost") == 5
+    history.close()
+    with (folder / "names").open("ab") as file:
+        file.write(b"\x00\x09half")
+    history = History(folder)
+    assert [history.name_number(name) for name in names] == numbers
+    assert history.name_number("found") == 5
+    history.append([format_claim(claim(7, issuer=5))])
+    history.flush()
+    history.close()
+    assert History(folder).name(5) == "found"
+
+
+def test_a_flood_of_names_is_bounded(folder, monkeypatch):
+    monkeypatch.setattr(files, "MAX_NAMES", 3)
+    history = History(folder)
+    assert [history.name_number(name) for name in "abcde"] == [1, 2, 3, files.OTHER, files.OTHER]
+    assert history.name_number("b") == 2
+    assert history.name(files.OTHER) == ""
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.one_of(
     st.lists(st.tuples(st.integers(10, 40), st.integers(0, 30)), max_size=30),
@@ -92,7 +122,7 @@ def test_like_a_set_of_claims(tmp_path_factory, steps):
 
 
 def test_runs_are_merged_into_few(folder, monkeypatch):
-    monkeypatch.setattr(module, "_MERGE_RECORDS", 64)
+    monkeypatch.setattr(files, "MERGE_RECORDS", 64)
     history = History(folder, tail_records=100, fan_in=3)
     numbers = list(range(10_000, 14_000))
     random.Random(1).shuffle(numbers)
@@ -109,7 +139,7 @@ def test_runs_are_merged_into_few(folder, monkeypatch):
         records = run.records(0, len(run))
         assert records == sorted(set(records))
     names = {path.name for path in folder.iterdir()}
-    assert len(names) == len(history.runs) + 2  # the manifest and the tail: nothing is left lying about
+    assert len(names) == len(history.runs) + 3  # the manifest, the names and the tail: nothing is left lying about
 
 
 def test_twice_is_once_after_a_merge(folder):
@@ -179,9 +209,9 @@ def test_killed_at_every_step(folder, tmp_path, monkeypatch):
     durable = 0
     history = History(folder, tail_records=3, fan_in=2)
     for name in ("pwrite", "fdatasync", "fsync"):
-        monkeypatch.setattr(module.os, name, copying(getattr(os, name)))
-    monkeypatch.setattr(module.Path, "replace", copying(module.Path.replace))
-    monkeypatch.setattr(module.Path, "unlink", copying(module.Path.unlink))
+        monkeypatch.setattr(os, name, copying(getattr(os, name)))
+    monkeypatch.setattr(Path, "replace", copying(Path.replace))
+    monkeypatch.setattr(Path, "unlink", copying(Path.unlink))
     for number in range(10, 30):
         history.append([format_claim(claim(number))])
         history.flush()
@@ -193,7 +223,7 @@ def test_killed_at_every_step(folder, tmp_path, monkeypatch):
         opened = History(copy)
         assert all(found(opened, number) == [0] for number in range(10, 10 + count))
         known = {path.name for path in copy.iterdir()}
-        assert len(known) == len(opened.runs) + 2
+        assert len(known) == len(opened.runs) + 3
         opened.close()
 
 
@@ -238,10 +268,14 @@ def test_labels_of_another_version(folder):
 def test_merged_in_another_thread_while_it_is_read(folder):
     history = History(folder, tail_records=50, fan_in=2)
     stop = threading.Event()
+    failures = []
 
     def merge():
-        while not stop.is_set():
-            history.tidy()
+        try:
+            while not stop.is_set():
+                history.tidy()
+        except Exception as error:
+            failures.append(error)
 
     thread = threading.Thread(target=merge)
     thread.start()
@@ -255,4 +289,6 @@ def test_merged_in_another_thread_while_it_is_read(folder):
     finally:
         stop.set()
         thread.join()
+    assert failures == []
     assert len(history) == 3000
+    assert max(run.level for run in history.runs) > 1
