@@ -17,7 +17,7 @@ from ctlog.errors import CtlogError
 from ctlog.sequencer.signer import Signer, open_head
 from ctlog.wire.checkpoint import SignedHead
 
-logger = logging.getLogger("ctlog")
+logger = logging.getLogger("ctlog.outside")
 
 TIMEOUT_S = 3.0
 MAX_NOTE = 64 << 10
