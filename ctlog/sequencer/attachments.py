@@ -6,6 +6,7 @@ certificates they are the issuers, whose keys are hashes of their bytes.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from ctlog.errors import FatalError
@@ -21,6 +22,7 @@ class Attachments:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._kept: dict[str, bytes] = {}
+        self._writing = asyncio.Lock()
 
     async def keep(self, objects: Sequence[Object]) -> None:
         """These are durable when it returns. Raises StoreError, or FatalError when other bytes are there.
@@ -28,15 +30,22 @@ class Attachments:
         An object that is there may have been left by a process that died before it was synced, so the first time it
         is written all the same.
         """
-        missing = [(key, data) for key, data in objects if self._kept.get(key) != data]
-        if not missing:
+        if self._missing(objects):
+            async with self._writing:  # many entries come with the same new issuer: the first one writes it
+                await self._write(self._missing(objects))
+
+    def _missing(self, objects: Sequence[Object]) -> list[Object]:
+        return [(key, data) for key, data in objects if self._kept.get(key) != data]
+
+    async def _write(self, objects: Sequence[Object]) -> None:
+        if not objects:
             return
-        found = await self._store.get_many([key for key, _ in missing])
-        for (key, data), there in zip(missing, found, strict=True):
+        found = await self._store.get_many([key for key, _ in objects])
+        for (key, data), there in zip(objects, found, strict=True):
             if there is not None and there != data:
                 raise FatalError(f"{key} has other bytes than its name says", promise="P8", reason="object-damaged")
-        await self._store.put_many(missing)
-        for key, data in missing:
+        await self._store.put_many(objects)
+        for key, data in objects:
             self._kept[key] = data
             if len(self._kept) > _REMEMBERED:
                 del self._kept[next(iter(self._kept))]

@@ -29,7 +29,7 @@ from typing import NamedTuple, TypeVar
 
 from ctlog.errors import MalformedError, ProofError, UsageError
 from ctlog.merkle.hashing import fold_many, hash_leaves
-from ctlog.merkle.tiles import WIDTH, AuthenticTiles, Tile, entries_path, plan, right_edge, tile_path
+from ctlog.merkle.tiles import WIDTH, AuthenticTiles, Tile, entries_path, partial_width, plan, right_edge, tile_path
 from ctlog.merkle.tree import HASH_SIZE, Frontier, Node, TreeHead
 from ctlog.sequencer.forms import EntryForm, Object, StoredEntry, TileKind
 
@@ -240,6 +240,8 @@ def check_bundle(bundle: Bundle, edge: Edge, form: EntryForm[E]) -> tuple[Edge, 
 
 def edge_of_levels(head: TreeHead, levels: Sequence[bytes]) -> Frontier:
     """The compact range of a tree, from its partial tiles. Raises ProofError if they do not lead to this head."""
+    if [len(level) for level in levels] != [HASH_SIZE * partial_width(head.size, at) for at in range(len(levels))]:
+        raise ProofError(f"these are not the partial tiles of a tree of {head.size}")
     tiles = {tile: levels[tile.level] for tile in right_edge(head.size) if tile.level < len(levels)}
     return AuthenticTiles(head.size, head.root, tiles).frontier()
 

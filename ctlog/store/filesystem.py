@@ -51,8 +51,8 @@ class FilesystemObjectStore:
         """Nothing is touched yet. `sweep` before the first write."""
         self._root = root
         self._collectable = collectable
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-read")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"write-{root.name}")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix=f"read-{root.name}")
         self._names = count()
         self._folders: dict[Path, None] = {}  # known to be durable, the oldest first
 
