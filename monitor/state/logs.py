@@ -17,7 +17,7 @@ from ctlog.wire.checkpoint import SignedHead
 from monitor.state.alerts import insert_alerts
 from monitor.state.audits import insert_scts
 from monitor.state.database import Database
-from monitor.state.rows import UNVERIFIED, HeadRow, LogRow, NewAlert, Position, SctRow
+from monitor.state.rows import MET, UNVERIFIED, Gap, HeadRow, LogRow, NewAlert, Position, SctRow
 
 _COLUMNS = (
     "log_id, name, url, start, size, hashes, proven_size, proven_hashes, met, trusted, last_contact_ms, head_size, "
@@ -71,13 +71,15 @@ class Logs:
         *,
         baselines: Mapping[str, bytes] | None = None,
         scts: Sequence[SctRow] = (),
-        meta: Mapping[str, bytes] | None = None,
+        gap: Gap | None = None,
+        met: Sequence[SignedHead] = (),
     ) -> list[str]:
         """Go on to `position`, and store all that was found on the way: one transaction.
 
-        Alerts and sightings of this log below `position.proven` become proven. Going back (a log that served other
-        entries than it signed is read again) is the same call. Returns the ids of the alerts that are new.
-        Raises StoreError: then nothing of it was stored.
+        Alerts and sightings of this log below `position.proven` become proven. `gap`: entries that were passed over;
+        `met`: heads of which the rebuilt tree had the root. Going back (a log that served other entries than it signed
+        is read again) is the same call. Returns the ids of the alerts that are new. Raises StoreError: then nothing of
+        it was stored.
         """
 
         def work(connection: sqlite3.Connection) -> list[str]:
@@ -94,8 +96,10 @@ class Logs:
             insert_scts(connection, scts)
             for item, profile in (baselines or {}).items():
                 connection.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", (item, profile, now_ms))
-            for key, value in (meta or {}).items():
-                connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            if gap is not None:
+                connection.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?, ?)", gap)
+            query = "UPDATE heads SET state = ? WHERE log_id = ? AND id = ?"
+            connection.executemany(query, [(MET, log_id, head_id(head)) for head in met])
             return fresh
 
         return await self._database.write(work)
@@ -125,6 +129,29 @@ class Logs:
 
         return await self._database.write(work)
 
+    # Gaps -----------------------------------------------------------------------------------------------------------
+
+    async def gaps(self, log_id: bytes | None = None) -> list[Gap]:
+        """The gaps of one log, or of all."""
+        where, values = ("WHERE log_id = ?", (log_id,)) if log_id is not None else ("", ())
+        query = f"SELECT log_id, lo, hi, reason, since_ms, tried_ms FROM gaps {where} ORDER BY log_id, lo"
+        return await self._database.read(lambda connection: [Gap(*row) for row in connection.execute(query, values)])
+
+    async def fill(self, gap: Gap, alerts: Sequence[NewAlert], scts: Sequence[SctRow], now_ms: int) -> list[str]:
+        """The entries of a gap were handed out after all: what they raise is stored as the gap goes."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            connection.execute("DELETE FROM gaps WHERE log_id = ? AND lo = ?", (gap.log_id, gap.lo))
+            insert_scts(connection, scts)
+            return insert_alerts(connection, alerts, now_ms)
+
+        return await self._database.write(work)
+
+    async def tried(self, gap: Gap, now_ms: int) -> None:
+        """They were asked for again, in vain."""
+        query = "UPDATE gaps SET tried_ms = ? WHERE log_id = ? AND lo = ?"
+        await self._database.write(lambda connection: connection.execute(query, (now_ms, gap.log_id, gap.lo)))
+
     # Heads ----------------------------------------------------------------------------------------------------------
 
     async def see(self, log_id: bytes, head: SignedHead, source: str, now_ms: int) -> HeadRow:
@@ -143,10 +170,16 @@ class Logs:
 
         return await self._database.write(work)
 
-    async def judge(self, log_id: bytes, head: SignedHead, state: str) -> None:
-        """What became of a head: CONSISTENT, MET or CONTRADICTS."""
-        query = "UPDATE heads SET state = ? WHERE log_id = ? AND id = ?"
-        await self._database.write(lambda connection: connection.execute(query, (state, log_id, head_id(head))))
+    async def judge(self, log_id: bytes, head: SignedHead, state: str, trusted: bytes | None = None) -> None:
+        """What became of a head: CONSISTENT, MET or CONTRADICTS; and, where it changed, what is trusted since."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            query = "UPDATE heads SET state = ? WHERE log_id = ? AND id = ?"
+            connection.execute(query, (state, log_id, head_id(head)))
+            if trusted is not None:
+                connection.execute("UPDATE logs SET trusted = ? WHERE log_id = ?", (trusted, log_id))
+
+        await self._database.write(work)
 
     async def heads(self, log_id: bytes, *states: str) -> list[HeadRow]:
         """The heads in these states (in any), the smallest and oldest first."""

@@ -64,6 +64,17 @@ class LogRow(NamedTuple):
     """Name of the newest evidence file; "" while the log never contradicted itself."""
 
 
+class Gap(NamedTuple):
+    """Entries [lo, hi) of a signed tree that the log does not hand out as signed; asked for again until it does."""
+
+    log_id: bytes
+    lo: int
+    hi: int
+    reason: str
+    since_ms: int
+    tried_ms: int
+
+
 class HeadRow(NamedTuple):
     """A head that the log signed."""
 

@@ -23,6 +23,10 @@ CREATE TABLE heads (
     note BLOB NOT NULL, source TEXT NOT NULL, state TEXT NOT NULL, first_seen_ms INTEGER NOT NULL,
     PRIMARY KEY (log_id, id)
 ) WITHOUT ROWID;
+CREATE TABLE gaps (
+    log_id BLOB NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL, reason TEXT NOT NULL, since_ms INTEGER NOT NULL,
+    tried_ms INTEGER NOT NULL, PRIMARY KEY (log_id, lo)
+) WITHOUT ROWID;
 CREATE TABLE alerts (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, severity INTEGER NOT NULL, rule TEXT NOT NULL, rules TEXT NOT NULL,
     addressee TEXT NOT NULL, summary TEXT NOT NULL, body BLOB NOT NULL, item TEXT NOT NULL, item_group TEXT NOT NULL,

@@ -5,7 +5,7 @@ import pytest
 from ctlog.errors import StoreError
 from ctlog.merkle.tree import Frontier
 from monitor.state import State, make_state
-from monitor.state.rows import CONSISTENT, MET, UNVERIFIED, Position, SctRow
+from monitor.state.rows import CONSISTENT, MET, UNVERIFIED, Gap, Position, SctRow
 from tests.monitor.state.test_alerts import NOW, alert
 from tests.simulator import Simulator
 
@@ -52,14 +52,17 @@ async def test_position_and_alerts_are_one_step(state):
     assert (await state.logs.get(LOG)).position.frontier.size == 0
     assert await state.alerts.find() == []
     sct = SctRow("s", LOG, b"", b"", NOW, None, "entry", NOW, "waiting", "", None)
+    gap = Gap(LOG, 10, 20, "missing-data", NOW, NOW)
+    await state.logs.see(LOG, HEAD, "", NOW)
     got = await state.logs.advance(
-        LOG, position(100), [new], NOW, baselines={"home": b"p"}, scts=[sct, sct], meta={"k": b"v"}
+        LOG, position(100), [new], NOW, baselines={"home": b"p"}, scts=[sct, sct], gap=gap, met=[HEAD]
     )
     assert got == [new.id]
     assert (await state.logs.get(LOG)).position.frontier.size == 100
     assert await state.answers.baselines() == {"home": b"p"}
     assert await state.audits.waiting(LOG) == [sct]
-    assert await state.answers.get_meta("k") == b"v"
+    assert await state.logs.gaps(LOG) == [gap]
+    assert [row.state for row in await state.logs.heads(LOG)] == [MET]
     assert await state.logs.advance(LOG, position(100), [new], NOW) == []
 
 
@@ -75,6 +78,25 @@ async def test_alerts_become_proven_when_the_position_is(state):
     await state.logs.advance(LOG, position(30), [], NOW + 2)
     assert [(await state.alerts.get(f"{at}-0123")).proven for at in (5, 9, 20)] == [10, 10, 30]
     assert (await state.logs.get(LOG)).unproven_since_ms is None
+
+
+async def test_gaps(state):
+    one, other = Gap(LOG, 10, 20, "missing-data", NOW, NOW), Gap(LOG, 40, 45, "bad-entries", NOW, NOW)
+    for gap in (other, one):
+        await state.logs.advance(LOG, position(gap.hi), [], NOW, gap=gap)
+    assert await state.logs.gaps() == [one, other]
+    await state.logs.tried(one, NOW + 9)
+    assert (await state.logs.gaps(LOG))[0] == one._replace(tried_ms=NOW + 9)
+    with pytest.raises(StoreError):
+        await state.logs.fill(one, [alert("b", summary=None)], [], NOW)
+    assert await state.logs.fill(one, [alert(log_id=LOG)], [], NOW) == ["a-0123"]
+    assert await state.logs.gaps(LOG) == [other]
+
+
+async def test_what_is_trusted_changes_with_the_head(state):
+    await state.logs.see(LOG, HEAD, "", NOW)
+    await state.logs.judge(LOG, HEAD, CONSISTENT, HEAD.note)
+    assert (await state.logs.get(LOG)).position.trusted == HEAD.note
 
 
 async def test_an_unknown_log_cannot_advance(state):
