@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -27,12 +28,13 @@ from ctlog.config import Config, parse_listen, parse_networks
 from ctlog.errors import ConfigError, FatalError
 from ctlog.folder import METADATA_KEY, Folder, clock_ms, open_folder
 from ctlog.http.answers import Answer
-from ctlog.http.limits import AllowList, Buckets, Proxies
+from ctlog.http.limits import AllowList, Buckets, Proxies, source_key
 from ctlog.http.metrics import Metrics
 from ctlog.http.monitoring import Reads
 from ctlog.http.pages import HomePage
 from ctlog.http.published import Published
-from ctlog.http.server import Bounds, Call, Route, Site
+from ctlog.http.server import Connections
+from ctlog.http.site import Bounds, Call, Route, Site
 from ctlog.http.static import Files
 from ctlog.http.submission import Gate, Submissions
 from ctlog.http.verifier import Verifier, threads_for
@@ -62,7 +64,7 @@ class App:
         self._listening: list[asyncio.Server] = []
         gate = Gate(
             AllowList(parse_networks(config.submitters.networks, "submitters.networks"), config.submitters.tokens),
-            Buckets("source", config.limits.source_rate, config.limits.source_burst),
+            Buckets("source", config.limits.source_rate, config.limits.source_burst, source_key),
             Buckets("issuer", config.limits.issuer_rate, config.limits.issuer_burst),
             Buckets("root", config.limits.root_rate, config.limits.root_burst))
         submissions = Submissions(state.log, lambda: state.accepted.admit, gate, self._verifier, metrics, clock_ms)
@@ -73,7 +75,7 @@ class App:
             {**files.prefix_routes(), "/sct/": Route("sct", {"GET": reads.get_sct})},
             Bounds(config.limits.body_bytes, config.limits.request_s, config.limits.connections),
             Proxies(parse_networks(config.trusted_proxies, "trusted_proxies")), metrics.request)
-        self._protocols = self.site.server()
+        self._protocols = Connections(self.site)
         state.connections = lambda: self._protocols.open
 
     def _own_routes(self) -> dict[str, Route]:
@@ -182,6 +184,9 @@ async def run(directory: Path, listen: Sequence[str] = (), say: Callable[[str], 
         loop.add_signal_handler(signal.SIGHUP, app.reload_roots)
         config = folder.config
         where = await app.listen(listen or config.listen, config.unix_socket)
+        # What is here now stays: the collector need not look at it again, nor at every new object 20 times a second.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         say(start_line(config, app, where))
         await app.run(stop)
         say(f"{config.origin} has stopped at {app.log.head.size} entries")

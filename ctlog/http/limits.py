@@ -11,7 +11,8 @@ import hashlib
 import ipaddress
 import math
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any
 
 from ctlog.errors import RateLimitedError, RefusedError
 
@@ -24,8 +25,11 @@ MAX_KEYS = 65_536  # 65,536 debts at ~150 bytes are 10 MB
 class Buckets:
     """Token buckets of one kind, by key. `rate` per second, up to `burst` at once; a rate of 0 means no limit."""
 
-    def __init__(self, what: str, rate: float, burst: int, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, what: str, rate: float, burst: int, key: Callable[[Any], Hashable] = lambda key: key,
+                 max_keys: int = MAX_KEYS) -> None:
+        """`key` turns what is asked about into what shares a bucket, such as `source_key`."""
         self.what = what
+        self._key = key
         self._interval = 1 / rate if rate else 0.0
         self._burst_s = self._interval * burst
         self._max_keys = max_keys
@@ -38,6 +42,7 @@ class Buckets:
         """Take one token. Raises RateLimitedError with the seconds after which one is there."""
         if not self._interval:
             return
+        key = self._key(key)
         full_at = max(self._full_at.get(key, now_s), now_s) + self._interval
         wait_s = full_at - now_s - self._burst_s
         if wait_s > 1e-9:
@@ -50,6 +55,7 @@ class Buckets:
 
     def give_back(self, key: Hashable, now_s: float) -> None:
         """Undo one `take`: what it was taken for cost nothing (a resubmission)."""
+        key = self._key(key)
         full_at = self._full_at.get(key)
         if full_at is not None:
             if full_at - self._interval <= now_s:

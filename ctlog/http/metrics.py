@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ctlog.http.answers import NO_STORE, Answer
@@ -43,75 +46,100 @@ class Snapshot(NamedTuple):
     connections: int
 
 
+class _Count:
+    """A counter in a dict. Prometheus' own takes a lock and a label look-up each time, for threads that we do not have:
+    everything here is told by the event loop."""
+
+    def __init__(self, name: str, text: str, labels: list[str]) -> None:
+        self.name, self.text, self.labels = name, text, labels
+        self.values: defaultdict[tuple[str, ...], float] = defaultdict(float)
+
+    def collect(self, log: str) -> CounterMetricFamily:
+        family = CounterMetricFamily(self.name, self.text, labels=["log", *self.labels])
+        for labels, value in self.values.items():
+            family.add_metric([log, *labels], value)
+        return family
+
+
+class _Spread:
+    """A histogram in lists, for the same reason."""
+
+    def __init__(self, name: str, text: str, labels: list[str], bounds: Sequence[float]) -> None:
+        self.name, self.text, self.labels, self.bounds = name, text, labels, bounds
+        self.values: dict[tuple[str, ...], tuple[list[int], list[float]]] = {}
+
+    def observe(self, labels: tuple[str, ...], value: float) -> None:
+        found = self.values.get(labels)
+        if found is None:
+            found = self.values[labels] = ([0] * (len(self.bounds) + 1), [0.0])
+        found[0][bisect_left(self.bounds, value)] += 1
+        found[1][0] += value
+
+    def collect(self, log: str) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(self.name, self.text, labels=["log", *self.labels])
+        names = [*(repr(float(bound)) for bound in self.bounds), "+Inf"]
+        for labels, (counts, (total,)) in self.values.items():
+            family.add_metric([log, *labels], list(zip(names, accumulate(counts), strict=True)), total)
+        return family
+
+
 class Metrics:
-    """One log's registry. `kernel` is the hashing implementation in use."""
+    """One log's registry. `kernel` is the hashing implementation in use. To be told from one thread."""
 
     def __init__(self, log: str, version: str, kernel: str, snapshot: Callable[[], Snapshot]) -> None:
-        self._log = log
+        self.log = log
+        self.build = {"version": version, "kernel": kernel}
+        self.snapshot = snapshot
+        self._requests = _Count("ctlog_requests", "Requests answered, by endpoint and status code.",
+                                ["endpoint", "code"])
+        self._submissions = _Spread("ctlog_submission_seconds", "From a submission's headers to its answer.",
+                                    ["endpoint"], _SECONDS)
+        self._refusals = _Count("ctlog_refusals", "Submissions not accepted, by endpoint and reason.",
+                                ["endpoint", "reason"])
+        self._accepted = _Count("ctlog_accepted", "Submissions answered with an SCT: new entries and resubmissions.",
+                                ["endpoint", "kind"])
+        self._batches = _Count("ctlog_batches", "Batches published, those of an idle log (fresh heads) among them.", [])
+        self._duplicates = _Count("ctlog_batch_duplicates", "Submissions that a batch found in the log already.", [])
+        self._entries = _Spread("ctlog_batch_entries", "New entries of one batch.", [], _ENTRIES)
+        self._steps = _Spread("ctlog_batch_seconds", "Time of each step of a batch.", ["step"], _SECONDS)
+        self._reads = _Spread("ctlog_read_seconds", "Time of one read of the public store.", [], _SECONDS)
+        self._reloads = _Count("ctlog_roots_reloads", "Reloads of the accepted roots, by outcome: swapped or kept.",
+                               ["outcome"])
+        self.told = (self._requests, self._submissions, self._refusals, self._accepted, self._batches,
+                     self._duplicates, self._entries, self._steps, self._reads, self._reloads)
         self._registry = CollectorRegistry(auto_describe=False)
-        self._snapshot = snapshot
-        self._build = {"version": version, "kernel": kernel}
-        self._requests = Counter("ctlog_requests", "Requests answered, by endpoint and status code.",
-                                 ["log", "endpoint", "code"], registry=self._registry)
-        self._request_seconds = Histogram("ctlog_submission_seconds", "From a submission's headers to its answer.",
-                                          ["log", "endpoint"], buckets=_SECONDS, registry=self._registry)
-        self._refusals = Counter("ctlog_refusals", "Submissions not accepted, by endpoint and reason.",
-                                 ["log", "endpoint", "reason"], registry=self._registry)
-        self._accepted = Counter("ctlog_accepted", "Submissions answered with an SCT: new entries and resubmissions.",
-                                 ["log", "endpoint", "kind"], registry=self._registry)
-        self._batches = Counter("ctlog_batches", "Batches published, those of an idle log (fresh heads) among them.",
-                                ["log"], registry=self._registry)
-        self._batch_entries = Histogram("ctlog_batch_entries", "New entries of one batch.", ["log"], buckets=_ENTRIES,
-                                        registry=self._registry)
-        self._batch_seconds = Histogram("ctlog_batch_seconds", "Time of each step of a batch.", ["log", "step"],
-                                        buckets=_SECONDS, registry=self._registry)
-        self._duplicates = Counter("ctlog_batch_duplicates", "Submissions that a batch found in the log already.",
-                                   ["log"], registry=self._registry)
-        self._read_seconds = Histogram("ctlog_read_seconds", "Time of one read of the public store.", ["log"],
-                                       buckets=_SECONDS, registry=self._registry)
-        self._reloads = Counter("ctlog_roots_reloads", "Reloads of the accepted roots, by outcome: swapped or kept.",
-                                ["log", "outcome"], registry=self._registry)
-        self._registry.register(_Gauges(self))
-        self._by_request: dict[tuple[str, int], Counter] = {}  # labels() costs more than inc()
-        self._by_submission: dict[str, Histogram] = {
-            name: self._request_seconds.labels(log, name) for name in _SUBMISSIONS}
-        self._by_accepted: dict[tuple[str, bool], Counter] = {
-            (name, new): self._accepted.labels(log, name, "new" if new else "resubmission")
-            for name in _SUBMISSIONS for new in (True, False)}
+        self._registry.register(_Collector(self))
 
     def request(self, endpoint: str, code: int, seconds: float) -> None:
         """One request was answered."""
-        counter = self._by_request.get((endpoint, code))
-        if counter is None:
-            counter = self._by_request[endpoint, code] = self._requests.labels(self._log, endpoint, str(code))
-        counter.inc()
+        self._requests.values[endpoint, str(code)] += 1
         if endpoint in _SUBMISSIONS:
-            self._by_submission[endpoint].observe(seconds)
+            self._submissions.observe((endpoint,), seconds)
 
     def accepted(self, endpoint: str, new: bool) -> None:
         """A submission got its SCT."""
-        self._by_accepted[endpoint, new].inc()
+        self._accepted.values[endpoint, "new" if new else "resubmission"] += 1
 
     def refused(self, endpoint: str, reason: str) -> None:
         """A submission was not accepted; `reason` is an error's stable word."""
-        self._refusals.labels(self._log, endpoint, reason).inc()
+        self._refusals.values[endpoint, reason] += 1
 
     def batch(self, report: BatchReport) -> None:
         """A batch was published."""
-        self._batches.labels(self._log).inc()
-        self._duplicates.labels(self._log).inc(report.duplicates)
+        self._batches.values[()] += 1
+        self._duplicates.values[()] += report.duplicates
         if report.entries:
-            self._batch_entries.labels(self._log).observe(report.entries)
+            self._entries.observe((), report.entries)
             for step, seconds in report.seconds.items():
-                self._batch_seconds.labels(self._log, step).observe(seconds)
+                self._steps.observe((step,), seconds)
 
     def read(self, seconds: float) -> None:
         """Objects were read from the public store, several at once as a rule."""
-        self._read_seconds.labels(self._log).observe(seconds)
+        self._reads.observe((), seconds)
 
     def roots_reloaded(self, swapped: bool) -> None:
         """SIGHUP came."""
-        self._reloads.labels(self._log, "swapped" if swapped else "kept").inc()
+        self._reloads.values["swapped" if swapped else "kept",] += 1
 
     def names(self) -> set[str]:
         """Every metric's name, as docs/metrics.md lists it."""
@@ -122,18 +150,20 @@ class Metrics:
         return Answer(200, generate_latest(self._registry), CONTENT_TYPE, NO_STORE)
 
 
-class _Gauges(Collector):
-    """What is read at the moment of a scrape."""
+class _Collector(Collector):
+    """What was told, and what is read at the moment of a scrape."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        log, now = self._metrics._log, self._metrics._snapshot()
-        build = GaugeMetricFamily("ctlog_build_info", "1; its labels say which program runs and which hashing kernel.",
-                                  labels=["log", *self._metrics._build])
-        build.add_metric([log, *self._metrics._build.values()], 1)
-        yield build
+        for told in self._metrics.told:
+            yield told.collect(self._metrics.log)
+        yield from self._gauges(self._metrics.log, self._metrics.snapshot())
+
+    def _gauges(self, log: str, now: Snapshot) -> Iterator[Metric]:
+        yield _gauge("ctlog_build_info", "1; its labels say which program runs and which hashing kernel.",
+                     ["log", *self._metrics.build], {(log, *self._metrics.build.values()): 1})
         start, end = now.window_s
         for name, text, value in (
             ("ctlog_tree_size", "Entries in the published tree.", now.tree_size),

@@ -16,7 +16,7 @@ from typing import Any
 from ctlog.errors import MalformedError, NotFoundError, UsageError
 from ctlog.http.answers import FINAL, NO_STORE, Answer, json_answer
 from ctlog.http.published import Published
-from ctlog.http.server import Call, Handler, Route
+from ctlog.http.site import Call, Handler, Route
 from ctlog.merkle.proof import plan_consistency, plan_inclusion
 from ctlog.merkle.tiles import WIDTH
 from ctlog.sequencer.log import Log

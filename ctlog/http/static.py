@@ -17,7 +17,7 @@ from ctlog.errors import MalformedError, NotFoundError
 from ctlog.http.answers import CERTIFICATE, IMMUTABLE, JSON, OCTETS, SHORT, TEXT, Answer
 from ctlog.http.problems import not_found
 from ctlog.http.published import Published
-from ctlog.http.server import Call, Route
+from ctlog.http.site import Call, Route
 from ctlog.merkle.tiles import HEIGHT, WIDTH, parse_entries_path, parse_tile_path
 
 MAX_LEVEL = 5  # static-ct-api, "Merkle Tree"

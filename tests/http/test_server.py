@@ -13,7 +13,8 @@ import pytest
 
 from ctlog.http.answers import IMMUTABLE, OCTETS, Answer, json_answer
 from ctlog.http.limits import Proxies
-from ctlog.http.server import Bounds, Call, Route, Site
+from ctlog.http.server import Connections
+from ctlog.http.site import Bounds, Call, Route, Site
 
 BOUNDS = Bounds(body_bytes=4096, request_s=0.3, connections=8)
 LAST = b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -78,7 +79,7 @@ async def running(bounds: Bounds = BOUNDS, trusted: str = "") -> AsyncIterator[R
     }, {"/under/": Route("under", {"GET": hello})}, bounds, proxies,
         lambda name, status, seconds: server.seen.append((name, status)))
     loop = asyncio.get_running_loop()
-    factory = site.server()
+    factory = Connections(site)
     listening = await loop.create_server(factory, "127.0.0.1", 0)
     server.port = listening.sockets[0].getsockname()[1]
     try:
@@ -256,7 +257,7 @@ async def test_the_clients_address_comes_from_trusted_proxies_only() -> None:
 
 async def test_a_unix_socket_is_a_trusted_proxy(tmp_path: Path) -> None:
     site = Site({"/hello": Route("hello", {"GET": hello})}, {}, BOUNDS, Proxies([]), lambda *seen: None)
-    factory = site.server()
+    factory = Connections(site)
     listening = await asyncio.get_running_loop().create_unix_server(factory, str(tmp_path / "s"))
     reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
     writer.write(b"GET /hello HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.9\r\nConnection: close\r\n\r\n")
@@ -267,7 +268,7 @@ async def test_a_unix_socket_is_a_trusted_proxy(tmp_path: Path) -> None:
 
 
 async def test_slow_readers_of_large_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ctlog.http import server as module
+    from ctlog.http import site as module
 
     monkeypatch.setattr(module, "DRAIN_S", 0.3)
     monkeypatch.setattr(module, "OUTGOING_BYTES", 1 << 20)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ctlog.errors import MalformedError
 from ctlog.http.submission import decode_chain
+from ctlog.wire.rfc6962 import sct_from_json, sct_to_json
+from tests.server import running_log
 
 
 @given(st.lists(st.binary(max_size=40), max_size=4))
@@ -54,3 +58,9 @@ JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda 
 def test_no_json_makes_it_raise_anything_else(value: object) -> None:
     with contextlib.suppress(MalformedError):
         decode_chain(json.dumps(value).encode())
+
+
+async def test_the_answer_is_that_of_the_wire_room_byte_for_byte(tmp_path: Path) -> None:
+    async with running_log(tmp_path) as log:
+        answer = await log.post("add-chain", [log.certificate(), *log.authority.chain])
+        assert answer.body == orjson.dumps(sct_to_json(sct_from_json(answer.json)))
