@@ -10,10 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ctlog import issuance
+from ctlog.client.credential import CallPolicy, Trust
 from ctlog.client.log_list import LogList, parse_log_list
 from ctlog.issuance import DAY_MS, Authority, Key, Subject
+from ctlog.tn.claim_constraints import ClaimConstraints, format_claim_constraints
 from ctlog.wire.b64 import format_base64
+from ctlog.wire.passport import format_header, format_passport
 from ctlog.wire.rfc6962 import EntryType, SignedEntry, format_sct
+from ctlog.x509.chain import Roots, accepted_root
 from tests.wire_values import TestLog
 
 NOW = 1_795_000_000_000  # 2026-11-18
@@ -75,3 +79,48 @@ def sct(log: TestLog, tbs: bytes, authority: Authority = CA, timestamp_ms: int =
 def logged(tbs: bytes, authority: Authority = CA, logs: Sequence[TestLog] = (LOGS[0], LOGS[2])) -> bytes:
     """The final certificate, with an SCT of each of these logs."""
     return authority.final(tbs, [sct(log, tbs, authority) for log in logs])
+
+
+def constrained(constraints: ClaimConstraints) -> bytes:
+    """The extension, in its enhanced form where that is needed."""
+    number = 33 if constraints.must_exclude else 27
+    return issuance.extension(f"1.3.6.1.5.5.7.1.{number}", format_claim_constraints(constraints))
+
+
+def number_tbs(
+    *extensions: bytes, tn: bytes = b"", authority: Authority = CA, whose: Subject | None = None, usage: bytes = b""
+) -> bytes:
+    """A TBSCertificate that may sign calls for NUMBER, or for what `tn` (a TNAuthorizationList) says."""
+    who = whose or subject()
+    return authority.leaf(who, (
+        issuance.END_ENTITY, usage or issuance.DIGITAL_SIGNATURE, issuance.subject_key_id(who.spki),
+        issuance.authority_key_id(authority.key_id), issuance.tn_auth_list(tn or issuance.one(NUMBER)), *extensions,
+    ))  # fmt: skip
+
+
+def trust(policy: CallPolicy | None = None, found: LogList | None = None, roots: Sequence[bytes] = (ROOT,)) -> Trust:
+    """The usual roots and logs."""
+    return Trust(Roots(accepted_root(der, "test") for der in roots), found or log_list(), policy or CallPolicy())
+
+
+def claims(orig: str = NUMBER, dest: str = CALLED, iat_s: int = NOW // 1000, **others: Any) -> dict[str, Any]:
+    """A call from `orig` to `dest`."""
+    return {"iat": iat_s, "orig": {"tn": orig}, "dest": {"tn": [dest]}} | others
+
+
+SHAKEN = {"attest": "A", "origid": "123e4567-e89b-12d3-a456-426655440000"}
+CERTIFICATE = logged(number_tbs())
+CHAIN = (CERTIFICATE, CA.certificate)
+X5U = "https://cert.example/chain.pem"
+
+
+def signed(
+    said: dict[str, Any] | None = None,
+    ppt: str = "",
+    x5c: Sequence[bytes] = CHAIN,
+    x5u: str = "",
+    key: Key = LEAF_KEY,
+) -> str:
+    """A PASSporT, by default a good one."""
+    header = format_header(ppt, x5u, () if x5u else tuple(x5c))
+    return format_passport(header, said or claims(), key.sign)

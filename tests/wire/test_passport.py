@@ -23,7 +23,7 @@ from ctlog.wire.passport import (
     raw_signature,
 )
 
-# RFC 8225 appendix A. Its signature is not by the key that stands there; the one of section 7.1 is, whose iat is a text.
+# RFC 8225 appendix A. Its signature is not by the key given there; that of section 7.1 is, where iat is a text.
 RFC_TOKEN = (
     "eyJhbGciOiJFUzI1NiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9jZXJ0LmV4YW1wbGUub3JnL3Bhc3Nwb3J0LmNlciJ9"
     ".eyJkZXN0Ijp7InVyaSI6WyJzaXA6YWxpY2VAZXhhbXBsZS5jb20iXX0sImlhdCI6MTQ3MTM3NTQxOCwib3JpZyI6eyJ0biI6IjEyMTU1NTUxMjEy"
