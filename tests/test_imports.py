@@ -44,7 +44,7 @@ PURE = re.compile(
     r"ctlog\.(errors|merkle|wire|x509|tn|admission)(\..*)?"
     r"|ctlog\.client\.(trusted|evidence|evidence_text|sct|passport|dossier|log_list)"
     r"|ctlog\.sequencer\.plan"
-    r"|monitor\.(rules(\..*)?|watchlist|alert|health)"
+    r"|monitor\.(entry|glance|holder|salvage|rcs|rules(\..*)?|watchlist|alert|health)"
 )
 IMPURE = {
     *("asyncio", "time", "os", "pathlib", "socket", "sqlite3", "random", "logging", "aiohttp"),
