@@ -16,17 +16,15 @@ from ctlog.errors import UsageError
 from ctlog.issuance import Key
 from ctlog.wire.rfc6962 import LogKey
 from ctlog.wire.signed_note import ECDSA, ED25519, format_vkey
+from tests.pem import pem
 
 AUTHORITY = issuance.example_authority(1_790_000_000_000, root_key=Key.from_number(1), key=Key.from_number(2))
 DERS = list(AUTHORITY.chain)
 KEY = LogKey.from_spki(Key.from_number(3).spki)
 
 
-def pem(der: bytes, kind: str = "CERTIFICATE") -> bytes:
-    return f"-----BEGIN {kind}-----\n{base64.encodebytes(der).decode()}-----END {kind}-----\n".encode()
-
-
-PEM = b"Text above\n" + pem(DERS[0]) + pem(b"secret", "PRIVATE KEY") + b"\r\n" + pem(DERS[1]).replace(b"\n", b"\r\n")
+SECRET = pem(b"secret", label="PRIVATE KEY")
+PEM = b"Text above\n" + pem(DERS[0]) + SECRET + b"\r\n" + pem(DERS[1]).replace(b"\n", b"\r\n")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +34,7 @@ PEM = b"Text above\n" + pem(DERS[0]) + pem(b"secret", "PRIVATE KEY") + b"\r\n" +
         (gzip.compress(PEM), DERS),
         (DERS[0], DERS[:1]),
         (gzip.compress(DERS[0]), DERS[:1]),
-        (pem(DERS[0], "X509 CERTIFICATE"), DERS[:1]),
+        (pem(DERS[0], label="X509 CERTIFICATE"), DERS[:1]),
         (pem(DERS[0]).rstrip(b"\n"), DERS[:1]),
     ],
     ids=["PEM", "PEM.gz", "DER", "DER.gz", "old PEM label", "no last newline"],
@@ -52,7 +50,7 @@ def test_the_bytes_say_what_a_file_is(tmp_path: Path, data: bytes, expected: lis
     [
         (b"", "holds no certificate"),
         (b"hello\n", "holds no certificate"),
-        (pem(b"x", "PRIVATE KEY"), "holds no certificate"),
+        (pem(b"x", label="PRIVATE KEY"), "holds no certificate"),
         (pem(DERS[0])[:-40] + b"\n", "has no end"),
         (pem(DERS[0]) + b"-----BEGIN CERTIFICATE-----\nabcd\n", "certificate 2 has no end"),
         (b"-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "is not base64"),
@@ -81,7 +79,7 @@ def test_a_large_file_is_read_as_a_stream(tmp_path: Path) -> None:
     assert [next(reader) for _ in range(3)] == [DERS[0]] * 3
 
 
-PUBLIC_PEM = pem(KEY.spki, "PUBLIC KEY").decode()
+PUBLIC_PEM = pem(KEY.spki, label="PUBLIC KEY").decode()
 ED_KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key().public_bytes_raw()
 ECDSA_VKEY = f"log.example+{KEY.log_id[:4].hex()}+{base64.b64encode(bytes([ECDSA]) + KEY.spki).decode()}"
 VKEY = format_vkey("log.example/x", ED25519, ED_KEY)

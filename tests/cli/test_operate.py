@@ -16,7 +16,7 @@ import pytest
 import ctlog
 from ctlog.cli import run
 from ctlog.folder import open_folder
-from tests.cli.test_submit import pem
+from tests.pem import pem
 from tests.whole_log import FIRST, SECOND, make_log
 
 ENV = {**os.environ, "PYTHONPATH": str(Path(ctlog.__file__).parents[1])}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ctlog.cli import run
-from tests.cli.test_submit import pem
+from tests.pem import pem
 from tests.whole_log import FIRST, SECOND, make_log
 
 FIRST_SHA = hashlib.sha256(FIRST.above[0]).hexdigest()

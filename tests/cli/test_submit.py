@@ -13,11 +13,7 @@ import pytest
 from ctlog.cli import run
 from ctlog.wire.rfc6962 import parse_sct
 from tests.fake_log import AUTHORITY, FINALS, KEY, PRECERTIFICATES, FakeLog, error, in_a_thread
-
-
-def pem(*ders: bytes) -> bytes:
-    blocks = (f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(d).decode()}-----END CERTIFICATE-----\n" for d in ders)
-    return "".join(blocks).encode()
+from tests.pem import pem
 
 
 @pytest.fixture

@@ -18,14 +18,10 @@ import ctlog
 from ctlog.cli import run
 from ctlog.wire.rfc6962 import format_sct
 from tests.fake_log import FakeLog, in_a_thread
+from tests.pem import pem
 from tests.small_log import AUTHORITY, KEY, SmallLog, tbs
 
 LOG = ["--log", "log", "--key", "key.pem"]
-
-
-def pem(*ders: bytes) -> bytes:
-    blocks = (f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(d).decode()}-----END CERTIFICATE-----\n" for d in ders)
-    return "".join(blocks).encode()
 
 
 @pytest.fixture
