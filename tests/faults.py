@@ -110,11 +110,10 @@ class MemoryHeadStore:
     async def replace(self, log_id: bytes, old: bytes, new: bytes, *, final: bool = False) -> None:
         await asyncio.sleep(0)
         stored = self.heads.get(log_id)
-        if stored is None or stored.head != old or (stored.frozen and not (final and old == new)):
+        if stored is None or stored.head != old or stored.frozen:
             raise FatalError("not the head that is stored", promise="P1", reason="head-moved")
-        self.heads[log_id] = stored._replace(head=new, frozen=stored.frozen or final)
-        if new != old:
-            self.history.append(new)
+        self.heads[log_id] = stored._replace(head=new, frozen=final)
+        self.history.append(new)
 
     async def space(self) -> Space | None:
         return self.room

@@ -108,8 +108,6 @@ async def _head_in_force(shelves: Shelves, signer: Signer, now_ms: int) -> tuple
     ahead_ms = head.timestamp_ms - now_ms
     if ahead_ms > CLOCK_AHEAD_MS:
         _refuse(f"the last head is {ahead_ms} ms ahead of the clock: set the clock right", "P4", "clock-behind")
-    # A swap whose sync failed may be in the page cache alone, and look durable. So it is written again.
-    await shelves.heads.replace(signer.log_id, stored.head, stored.head, final=stored.frozen)
     return head, stored.frozen
 
 

@@ -14,6 +14,7 @@ whatever the caller may believe after that is written at each promise.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ class HeadStore(Protocol):
     """The latest signed head of each log, keyed by log id (32 bytes). It is shared by logs and lives apart from them.
 
     A head is replaced only by somebody who holds the exact bytes that are there. If `replace` raises anything, the
-    caller cannot know which head is in force and must stop. A head store is never made by opening one (P10).
+    caller cannot know which head is in force and must stop; the next process finds out, since what is fetched from a
+    head store that was opened anew is durable. A head store is never made by opening one (P10).
     """
 
     async def fetch(self, log_id: bytes) -> StoredHead | None:
@@ -177,6 +179,9 @@ class Shelves:
     lookup: LookupStore
 
     async def close(self) -> None:
-        """Close all of them."""
-        for store in (self.public, self.staging, self.lookup, self.heads):
-            await store.close()
+        """Close all of them, even where closing one raises StoreError."""
+        stores = (self.public, self.staging, self.lookup, self.heads)
+        outcomes = await asyncio.gather(*(store.close() for store in stores), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome

@@ -5,6 +5,10 @@ In scope: the promises of `ctlog.store.HeadStore`. Out of scope: what a head say
 WAL with synchronous=FULL: a swap that returned survives a loss of power, for one fsync (a rollback journal takes four).
 The comparison stands in the UPDATE itself and not in a transaction around it, so that nobody who tidies up transactions
 can lose it. The file is made by `make_head_store` and by nothing else (P10).
+
+A swap whose fsync failed may still be in the page cache and look durable to the next process. To write the same row
+again would not help: SQLite leaves out what does not change, and whatever follows a torn frame of the log is lost with
+it. So opening copies the log into the database file and syncs that, before anything in it is believed.
 """
 
 from __future__ import annotations
@@ -37,9 +41,9 @@ CREATE TABLE heads (
 """
 
 _REPLACE = """
-UPDATE heads SET head = :new, frozen = max(frozen, :final)
-WHERE log_id = :log_id AND head = :old AND (frozen = 0 OR (:final AND :old = :new))
-"""  # writing the last head of a frozen log once more is no new head
+UPDATE heads SET head = :new, frozen = :final
+WHERE log_id = :log_id AND head = :old AND frozen = 0
+"""
 
 
 class Database:
@@ -120,8 +124,11 @@ class SqliteHeadStore:
         try:
             self._database = Database(path, "rw", "FULL")
             self._database.check(_HEADS_ID)
+            busy, _, _ = self._database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
             raise ConfigError(f"{path}: the head store cannot be read: {error}") from error
+        if busy:
+            raise ConfigError(f"{path}: the head store is busy for longer than it should be", reason="head-store-busy")
 
     async def fetch(self, log_id: bytes) -> StoredHead | None:
         """See HeadStore."""

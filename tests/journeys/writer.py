@@ -6,7 +6,7 @@ It opens the log that is there, submits three batches of entries from number FRO
 tiles, and ends. With `closed` or `open` it says "ready", before it opens the log or after, with the ids of its threads
 by name, and goes on when a line comes in. It prints one line for each answer as it
 comes: a submitter's memory, which outlives the writer. Exit code 0: everything was answered; 2: the start was refused;
-3: a fatal error.
+3: it ended with an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from ctlog.errors import CtlogError, FatalError
+from ctlog.errors import CtlogError, StoreError
 from ctlog.sequencer.log import Log, Settings
 from ctlog.sequencer.places import Sequenced
 from ctlog.sequencer.signer import SeedSigner
@@ -60,7 +60,7 @@ async def opened(folder: Path, heads: Path) -> tuple[Shelves, Log[PendingEntry]]
     try:
         return shelves, await Log.open(shelves, signer, FORM, clock=clock_ms, settings=SETTINGS)
     except BaseException:
-        await shelves.close()
+        await asyncio.gather(shelves.close(), return_exceptions=True)
         raise
 
 
@@ -101,19 +101,18 @@ async def write(folder: Path, heads: Path, first: int, wait_at: str) -> int:
         for count in BATCHES:
             await submit(log, range(first, first + count), ("A", f"batch {first}", "root"))
             first += count
-        await log._upkeep.round(log.head.size, clock_ms(), idle=True)
+        try:
+            await log._upkeep.round(log.head.size, clock_ms(), idle=True)
+        except StoreError as error:
+            say("upkeep", str(error))
         await log.close()
         await running
-    except FatalError as error:
-        say("fatal", str(error))
-        return 3
-    except CtlogError as error:
-        say("upkeep", str(error))
-        await log.close()
-        await running
-    finally:
-        await asyncio.gather(running, return_exceptions=True)
         await shelves.close()
+    except CtlogError as error:
+        say("ended", str(error))
+        await asyncio.gather(running, return_exceptions=True)
+        await asyncio.gather(shelves.close(), return_exceptions=True)
+        return 3
     return 0
 
 

@@ -62,6 +62,21 @@ async def test_a_swap_costs_one_sync(path: Path) -> None:
     await store.close()
 
 
+async def test_opening_makes_durable_what_it_finds(path: Path) -> None:
+    """A process that died may have left the newest head in the write-ahead log alone, not synced."""
+    dead = SqliteHeadStore(path)
+    await dead.create(LOG_ID, "log.example", b"S" * 32, b"head 0")
+    await dead.replace(LOG_ID, b"head 0", b"head 1")
+    wal = path.with_name(path.name + "-wal")
+    assert wal.stat().st_size > 0
+    assert b"head 1" not in path.read_bytes()
+    store = SqliteHeadStore(path)
+    assert wal.stat().st_size == 0
+    assert b"head 1" in path.read_bytes()
+    await store.close()
+    await dead.close()
+
+
 async def test_two_processes_share_it_and_only_one_moves_the_head(path: Path) -> None:
     one, two = SqliteHeadStore(path), SqliteHeadStore(path)
     await one.create(LOG_ID, "log.example", b"S" * 32, b"head 0")
