@@ -88,11 +88,6 @@ class Check(NamedTuple):
     reason: str = ""
     sentence: str = ""
 
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """The rows of the conformance table that it answers."""
-        return CHECKS[self.name][1]
-
 
 class Need(NamedTuple):
     """What must be fetched before more can be said: `kind` "certificate" or "number-list", and from where."""
@@ -143,7 +138,7 @@ class Verdict(NamedTuple):
 
     def row(self, row: str) -> str:
         """The outcome for a row of the conformance table: the worst of its checks."""
-        return worst(check.outcome for check in self.checks if row in check.rows)
+        return worst(check.outcome for check in self.checks if row in CHECKS[check.name][1])
 
     def require(self) -> None:
         """Raises VerificationError, its reason the first of `reasons`, unless the outcome is "passed"."""

@@ -32,6 +32,8 @@ MAX_TOKEN = 96 << 10
 """Characters of the longest token that is read: ten certificates in x5c, and some rich call data."""
 MAX_X5C = 10
 SIGNATURE_SIZE = 64
+NO_SIGNATURE = b"A" * 86
+"""The third part of a token that is not signed yet: 64 octets of zero."""
 MAX_DIGITS = 15
 
 TN, URI = "tn", "uri"
@@ -286,10 +288,20 @@ def format_header(ppt: str = "", x5u: str = "", x5c: tuple[bytes, ...] = ()) -> 
     return _encode(canonical_json(members))
 
 
+def format_claims(claims: Mapping[str, Any]) -> bytes:
+    """The second part of a token."""
+    return _encode(canonical_json(dict(claims)))
+
+
+def format_signature(der: bytes) -> bytes:
+    """The third part of a token, from an ECDSA signature in DER. Raises MalformedError."""
+    return _encode(raw_signature(der))
+
+
 def format_passport(header: bytes, claims: Mapping[str, Any], sign: Callable[[bytes], bytes]) -> str:
     """A whole token. `header` is what `format_header` made; `sign` gives an ECDSA signature, in DER, over its data."""
-    signed = header + b"." + _encode(canonical_json(dict(claims)))
-    return (signed + b"." + _encode(raw_signature(sign(signed)))).decode("ascii")
+    signed = header + b"." + format_claims(claims)
+    return (signed + b"." + format_signature(sign(signed))).decode("ascii")
 
 
 def raw_signature(der: bytes) -> bytes:
