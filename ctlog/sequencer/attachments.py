@@ -24,18 +24,18 @@ class Attachments:
         self._kept: dict[str, bytes] = {}
         self._writing = asyncio.Lock()
 
+    def has(self, objects: Sequence[Object]) -> bool:
+        """Are these durable already?"""
+        return all(self._kept.get(key) == data for key, data in objects)
+
     async def keep(self, objects: Sequence[Object]) -> None:
         """These are durable when it returns. Raises StoreError, or FatalError when other bytes are there.
 
         An object that is there may have been left by a process that died before it was synced, so the first time it
         is written all the same.
         """
-        if self._missing(objects):
-            async with self._writing:  # many entries come with the same new issuer: the first one writes it
-                await self._write(self._missing(objects))
-
-    def _missing(self, objects: Sequence[Object]) -> list[Object]:
-        return [(key, data) for key, data in objects if self._kept.get(key) != data]
+        async with self._writing:  # many entries come with the same new issuer: the first one writes it
+            await self._write([(key, data) for key, data in objects if self._kept.get(key) != data])
 
     async def _write(self, objects: Sequence[Object]) -> None:
         if not objects:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -17,9 +18,7 @@ from ctlog.wire.numbers_feed import format_feed_line
 from ctlog.wire.rfc6962 import TimestampedEntry, entry_key, format_merkle_tree_leaf
 from ctlog.wire.static_ct import (
     PendingEntry,
-    TileLeaf,
     format_leaf_index,
-    format_tile_leaf,
     merkle_tree_leaves,
     parse_data_tile,
 )
@@ -121,17 +120,18 @@ class StaticCtForm:
 
     def attachments(self, entry: PendingEntry) -> Sequence[Object]:
         """The issuers, at the addresses of static-ct-api."""
-        return [(f"issuer/{issuer.fingerprint.hex()}", issuer.der) for issuer in entry.issuers]
+        return [(_issuer_path(issuer.fingerprint), issuer.der) for issuer in entry.issuers]
 
     def place(self, entries: Sequence[PendingEntry], first_index: int, timestamp_ms: int) -> list[Placed]:
         """See EntryForm."""
         placed = []
         for index, entry in enumerate(entries, first_index):
-            extensions = format_leaf_index(index)
-            chain = tuple(issuer.fingerprint for issuer in entry.issuers)
-            leaf = TileLeaf(timestamp_ms, entry.entry, extensions, entry.pre_certificate, chain)
-            pieces = (format_tile_leaf(leaf), format_feed_line(index, timestamp_ms, entry.feed))
-            placed.append(Placed(format_merkle_tree_leaf(TimestampedEntry(*leaf[:3])), pieces))
+            leaf = self.leaf(entry, index, timestamp_ms)
+            chain = b"".join([issuer.fingerprint for issuer in entry.issuers])
+            pre = entry.pre_certificate
+            before = len(pre).to_bytes(3, "big") + pre if pre else b""
+            data = b"".join((leaf[2:], before, len(chain).to_bytes(2, "big"), chain))  # wire.static_ct.format_tile_leaf
+            placed.append(Placed(leaf, (data, format_feed_line(index, timestamp_ms, entry.feed))))
         return placed
 
     def leaf(self, entry: PendingEntry, index: int, timestamp_ms: int) -> bytes:
@@ -161,6 +161,11 @@ class StaticCtForm:
         found = [(int(head[1]), int(head[2])) for head in heads if head is not None]
         if lines[-1] or found != [(index, entry.timestamp_ms) for index, entry in enumerate(entries, lo)]:
             raise MalformedError(f"{kind} tile: its lines are not those of the entries from {lo} on", field=kind)
+
+
+@lru_cache(4096)
+def _issuer_path(fingerprint: bytes) -> str:
+    return f"issuer/{fingerprint.hex()}"
 
 
 _LINE_HEAD = re.compile(rb'\{"index":([0-9]{1,19}),"timestamp":([0-9]{1,19}),"')

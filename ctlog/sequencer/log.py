@@ -198,12 +198,14 @@ class Log(Generic[E]):
         head is not visible yet: try again), FatalError (the process is about to end).
         """
         self._check_open()
-        try:
-            await self._attachments.keep(self.form.attachments(entry))
-        except FatalError as error:
-            self._end(error)
-            raise
-        self._check_open()
+        attachments = self.form.attachments(entry)
+        if not self._attachments.has(attachments):
+            try:
+                await self._attachments.keep(attachments)
+            except FatalError as error:
+                self._end(error)
+                raise
+            self._check_open()
         return await self._pool.add(entry, self.form.key(entry), self.form.is_low(entry))
 
     def _check_open(self) -> None:
