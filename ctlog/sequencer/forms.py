@@ -158,7 +158,7 @@ class StaticCtForm:
         """See EntryForm. A line of the feed begins with its index and time; the rest of it is not looked at."""
         lines = tile.split(b"\n")
         heads = [_LINE_HEAD.match(line) for line in lines[:-1]]
-        found = [(int(head[1]), int(head[2])) for head in heads if head is not None]
+        found = [head and (int(head[1]), int(head[2])) for head in heads]
         if lines[-1] or found != [(index, entry.timestamp_ms) for index, entry in enumerate(entries, lo)]:
             raise MalformedError(f"{kind} tile: its lines are not those of the entries from {lo} on", field=kind)
 
