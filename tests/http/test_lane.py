@@ -13,7 +13,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from ctlog.http import lane as module
-from ctlog.http.lane import _HEAD, _body_length, _LaneCall
+from ctlog.http.lane import _HEAD, _LaneCall, body_length
 from ctlog.http.limits import Proxies
 from ctlog.http.site import Site
 from tests.http.test_server import BOUNDS, Running, running, split
@@ -22,7 +22,7 @@ from tests.http.test_server import BOUNDS, Running, running, split
 def taken(data: bytes) -> bool:
     """Would the lane begin with this as a request?"""
     match = _HEAD.match(data, 0, module.MAX_HEAD_BYTES)
-    return match is not None and _body_length(match) >= 0
+    return match is not None and body_length(match[1], match[4]) >= 0
 
 
 Answers = list[tuple[int, dict[str, str], bytes]]
@@ -123,7 +123,7 @@ def test_what_is_taken_is_read_as_the_general_parser_reads_it(head: bytes) -> No
         return
     match = _HEAD.match(head)
     assert match is not None
-    length = _body_length(match)
+    length = body_length(match[1], match[4])
     body = b"0123456789"[:length] if length <= 10 else bytes(length)
     site = Site({}, {}, BOUNDS, Proxies([]), lambda *_: None)
     call = _LaneCall(match, body, site, "192.0.2.1")

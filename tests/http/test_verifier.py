@@ -92,6 +92,22 @@ async def test_a_cancelled_request_hurts_nobody() -> None:
     made.close()
 
 
+async def test_in_the_loop_others_have_a_turn_between_batches() -> None:
+    made = Verifier(0)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await asyncio.gather(*(made.verify([Good()]) for _ in range(module.BATCH_IN_LOOP * 5)))
+    assert turns >= 5
+    task.cancel()
+
+
 def test_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads_for(0) == 0
     assert threads_for(5) == 5
