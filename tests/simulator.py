@@ -9,6 +9,7 @@ Honest until told otherwise. Every lie is a method named for it: `fork`, `rewrit
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import json
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ctlog.client.trusted import LogPolicy
 from ctlog.errors import BusyError, NotFoundError
 from ctlog.merkle.hashing import hash_leaves, hash_levels
-from ctlog.merkle.proof import build, plan_consistency
+from ctlog.merkle.proof import build, plan_consistency, plan_inclusion
 from ctlog.merkle.tiles import Tile, entries_path, parse_entries_path, parse_tile_path, tile_path, tiles_of
 from ctlog.merkle.tree import Frontier, Node
 from ctlog.wire.b64 import format_base64
@@ -244,8 +245,18 @@ class Simulator:
                 return None
             return self.tree.tile(tile)
         name, _, query = path.removeprefix("ct/v1/").partition("?")
-        numbers = {key: int(values[0]) for key, values in parse_qs(query).items()}
-        return self._rfc6962(name, numbers)
+        values = {key: found[0] for key, found in parse_qs(query).items()}
+        if name == "get-proof-by-hash":
+            return self._proof_by_hash(base64.b64decode(values["hash"]), int(values["tree_size"]))
+        return self._rfc6962(name, {key: int(value) for key, value in values.items()})
+
+    def _proof_by_hash(self, value: bytes, size: int) -> bytes | None:
+        row = self.tree.levels[0]
+        index = next((at for at in range(size) if row[32 * at : 32 * at + 32] == value), None)
+        if index is None:
+            return None
+        path = [format_base64(value) for value in build(plan_inclusion(index, size), self.tree)]
+        return json.dumps({"leaf_index": index, "audit_path": path}).encode()
 
     def _rfc6962(self, name: str, numbers: dict[str, int]) -> bytes | None:
         if name == "get-sth":

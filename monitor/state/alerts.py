@@ -175,6 +175,9 @@ def _again(connection: sqlite3.Connection, alert: NewAlert, now_ms: int) -> bool
     """A known id. True where it had been resolved: it is as new, with what it says now."""
     query = "UPDATE alerts SET times_seen = times_seen + 1, last_seen_ms = ? WHERE id = ?"
     connection.execute(query, (now_ms, alert.id))
+    if alert.log_index is not None:  # it had been seen where nothing could prove it
+        query = "UPDATE alerts SET log_id = ?, log_index = ?, proven = ? WHERE id = ? AND log_index IS NULL"
+        connection.execute(query, (alert.log_id, alert.log_index, alert.proven, alert.id))
     query = "UPDATE alerts SET status = ?, summary = ?, body = ?, created_ms = ? WHERE id = ? AND status = ?"
     values = (NEW, alert.summary, alert.body, now_ms, alert.id, RESOLVED)
     if connection.execute(query, values).rowcount != 1:

@@ -78,8 +78,8 @@ class Logs:
 
         Alerts and sightings of this log below `position.proven` become proven. `gap`: entries that were passed over;
         `met`: heads of which the rebuilt tree had the root. Going back (a log that served other entries than it signed
-        is read again) is the same call. Returns the ids of the alerts that are new. Raises StoreError: then nothing of
-        it was stored.
+        is read again) is the same call: what was seen behind it and never proven keeps no place in the log. Returns the
+        ids of the alerts that are new. Raises StoreError: then nothing of it was stored.
         """
 
         def work(connection: sqlite3.Connection) -> list[str]:
@@ -91,6 +91,7 @@ class Logs:
             )
             if changed.rowcount != 1:
                 raise StoreError("this log is not followed", reason="log-unknown")
+            disown(connection, log_id, position.frontier.size)
             fresh = insert_alerts(connection, alerts, now_ms)
             prove(connection, log_id, position.proven.size)
             insert_scts(connection, scts)
@@ -104,20 +105,22 @@ class Logs:
 
         return await self._database.write(work)
 
-    async def contact(self, log_id: bytes, head: SignedHead | None, now_ms: int, error: str = "") -> None:
-        """It answered with this head, or it did not, and why."""
-        if head is None:
-            query = (
-                "UPDATE logs SET failing_since_ms = coalesce(failing_since_ms, ?), last_error = ? WHERE log_id = ?"
-            )
-            values: tuple[object, ...] = (now_ms, error[:500], log_id)
-        else:
-            query = (
-                "UPDATE logs SET failing_since_ms = NULL, last_error = '', last_contact_ms = ?, "
-                "head_size = CASE WHEN ? >= coalesce(head_ms, 0) THEN ? ELSE head_size END, "
-                "head_ms = max(coalesce(head_ms, 0), ?) WHERE log_id = ?"
-            )
-            values = (now_ms, head.timestamp_ms, head.size, head.timestamp_ms, log_id)
+    async def answered(self, log_id: bytes, head: SignedHead, now_ms: int) -> None:
+        """It answered, with this head."""
+        query = (
+            "UPDATE logs SET last_contact_ms = ?1, head_size = CASE WHEN ?2 >= coalesce(head_ms, 0) THEN ?3 ELSE "
+            "head_size END, head_ms = max(coalesce(head_ms, 0), ?2) WHERE log_id = ?4"
+        )
+        values = (now_ms, head.timestamp_ms, head.size, log_id)
+        await self._database.write(lambda connection: connection.execute(query, values))
+
+    async def failed(self, log_id: bytes, error: str, now_ms: int) -> None:
+        """A round with it could not be finished, and why; "" for one that was."""
+        query = (
+            "UPDATE logs SET last_error = ?1, failing_since_ms = CASE WHEN ?1 != '' THEN "
+            "coalesce(failing_since_ms, ?2) END WHERE log_id = ?3"
+        )
+        values = (error[:500], now_ms, log_id)
         await self._database.write(lambda connection: connection.execute(query, values))
 
     async def accuse(self, log_id: bytes, evidence_name: str, alerts: Sequence[NewAlert], now_ms: int) -> list[str]:
@@ -221,6 +224,13 @@ def prove(connection: sqlite3.Connection, log_id: bytes, size: int) -> None:
     for table in ("alerts", "sightings"):
         query = f"UPDATE {table} SET proven = ? WHERE log_id = ? AND log_index < ? AND proven IS NULL"
         connection.execute(query, (size, log_id, size))
+
+
+def disown(connection: sqlite3.Connection, log_id: bytes, size: int) -> None:
+    """What was seen at `size` or later and never proven may stand anywhere, or nowhere: it is not in this tree yet."""
+    where = "log_id = ? AND log_index >= ? AND proven IS NULL"
+    connection.execute(f"UPDATE alerts SET log_index = NULL WHERE {where}", (log_id, size))
+    connection.execute(f"DELETE FROM sightings WHERE {where}", (log_id, size))
 
 
 def _position(position: Position) -> tuple[object, ...]:

@@ -1,23 +1,11 @@
 """monitor.state.alerts: one alert per id however often it is found; answers; reminders."""
 
-import dataclasses
-
 import pytest
 
 from ctlog.errors import NotFoundError
 from monitor.state import State, make_state
-from monitor.state.rows import ACKNOWLEDGED, AUTHORISED, NEW, RESOLVED, S1, SNOOZED, NewAlert
-
-NOW = 1_790_000_000_000
-LOG = bytes(32)
-
-
-def alert(name="a", **changes):
-    made = NewAlert(
-        id=f"{name}-0123", kind="certificate", severity=S1, rule="T-01", rules=("T-01", "T-03"), addressee="owner",
-        summary="a summary", body=b"{}", channels=("mail", "file"), item="home", thread="th", log_id=LOG, log_index=7,
-    )  # fmt: skip
-    return dataclasses.replace(made, **changes)
+from monitor.state.rows import ACKNOWLEDGED, AUTHORISED, NEW, RESOLVED, S1, SNOOZED
+from tests.state_values import NOW, alert
 
 
 @pytest.fixture

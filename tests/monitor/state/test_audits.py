@@ -4,7 +4,7 @@ import pytest
 
 from monitor.state import State, make_state
 from monitor.state.rows import SctRow
-from tests.monitor.state.test_alerts import alert
+from tests.state_values import alert
 
 NOW = 1_790_000_000_000
 LOG = bytes(32)

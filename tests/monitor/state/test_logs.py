@@ -6,8 +6,8 @@ from ctlog.errors import StoreError
 from ctlog.merkle.tree import Frontier
 from monitor.state import State, make_state
 from monitor.state.rows import CONSISTENT, MET, UNVERIFIED, Gap, Position, SctRow
-from tests.monitor.state.test_alerts import NOW, alert
 from tests.simulator import Simulator
+from tests.state_values import NOW, alert
 
 SIM = Simulator()
 LOG = SIM.policy.key.log_id
@@ -80,6 +80,20 @@ async def test_alerts_become_proven_when_the_position_is(state):
     assert (await state.logs.get(LOG)).unproven_since_ms is None
 
 
+async def test_going_back_leaves_nothing_proven_that_was_only_seen(state):
+    seen = alert(log_id=LOG, log_index=15)
+    await state.logs.advance(LOG, position(20, 10), [seen], NOW)
+    await state.logs.advance(LOG, position(10), [], NOW)
+    await state.logs.advance(LOG, position(30), [], NOW)
+    row = await state.alerts.get(seen.id)
+    assert (row.log_index, row.proven) == (None, None)
+    assert await state.alerts.sightings(seen.id) == []
+    await state.logs.advance(LOG, position(20, 10), [alert(log_id=LOG, log_index=16)], NOW)
+    await state.logs.advance(LOG, position(30), [], NOW)
+    row = await state.alerts.get(seen.id)
+    assert (row.log_index, row.proven) == (16, 30)
+
+
 async def test_gaps(state):
     one, other = Gap(LOG, 10, 20, "missing-data", NOW, NOW), Gap(LOG, 40, 45, "bad-entries", NOW, NOW)
     for gap in (other, one):
@@ -106,16 +120,17 @@ async def test_an_unknown_log_cannot_advance(state):
 
 
 async def test_contact(state):
-    await state.logs.contact(LOG, None, NOW, "no route")
-    await state.logs.contact(LOG, None, NOW + 5, "timeout")
+    await state.logs.failed(LOG, "no route", NOW)
+    await state.logs.failed(LOG, "timeout", NOW + 5)
     row = await state.logs.get(LOG)
     assert (row.failing_since_ms, row.last_error, row.last_contact_ms) == (NOW, "timeout", None)
-    await state.logs.contact(LOG, HEAD, NOW + 9)
+    await state.logs.answered(LOG, HEAD, NOW + 9)
+    await state.logs.failed(LOG, "", NOW + 9)
     row = await state.logs.get(LOG)
     assert (row.failing_since_ms, row.last_error, row.last_contact_ms) == (None, "", NOW + 9)
     assert (row.head_size, row.head_ms) == (300, HEAD.timestamp_ms)
     older = SIM.sign(200, at_ms=HEAD.timestamp_ms - 5)
-    await state.logs.contact(LOG, older, NOW + 10)
+    await state.logs.answered(LOG, older, NOW + 10)
     assert (await state.logs.get(LOG)).head_size == 300
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from monitor.state import State, make_state
-from tests.monitor.state.test_alerts import NOW, alert
+from tests.state_values import NOW, alert
 
 
 @pytest.fixture

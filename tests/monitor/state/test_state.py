@@ -2,7 +2,7 @@
 
 from monitor.state import State, make_state
 from monitor.state.rows import Position
-from tests.monitor.state.test_alerts import LOG, NOW, alert
+from tests.state_values import LOG, NOW, alert
 
 
 async def test_what_was_stored_is_there_after_a_restart(tmp_path):

@@ -1,0 +1,297 @@
+"""Reading one log: its heads, then every entry up to the newest tree, in order, none passed over.
+
+In scope: one round after another; the position, advanced together with what was found; entries that are proven when
+they are handed over (tiles) or when a head is met (RFC 6962); entries that the log does not hand out as signed; what
+stands on the other side of a fork. A failing log waits and tries again, and concerns no other. Out of scope: what
+entries say (`Inspector`), heads (`monitor.follow.heads`), sending.
+
+The position passes an entry only together with what the entry raised. An entry that the log withholds, or serves
+otherwise than it signed, becomes a gap: it is told at once, the tree is carried on from what the log itself proves, and
+the gap is asked for until it is filled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from ctlog.client.evidence import record
+from ctlog.client.follow import Batch, system_now_ms
+from ctlog.errors import CtlogError, Misbehaviour, ProofError, StoreError
+from ctlog.merkle.tiles import WIDTH
+from ctlog.wire.checkpoint import SignedHead
+from monitor.follow.begin import frontier_at
+from monitor.follow.followed import Clock, Followed, Says, silent
+from monitor.follow.heads import Heads
+from monitor.follow.misbehaviour import Accuser, record_id
+from monitor.follow.rebuilt import Rebuilt, UnmetError
+from monitor.state import State
+from monitor.state.rows import Gap, LogRow, NewAlert, SctRow
+
+ASIDE = 65_536
+"""Entries of a contradicting tree that are looked at besides: its newest."""
+GAP_RETRY_MS = 600_000
+
+
+@dataclass(slots=True)
+class Found:
+    """What entries raised since the position was last advanced."""
+
+    alerts: list[NewAlert] = field(default_factory=list)
+    scts: list[SctRow] = field(default_factory=list)
+    baselines: dict[str, bytes] = field(default_factory=dict)
+
+
+class Inspector(Protocol):
+    """Whoever reads the entries."""
+
+    async def inspect(self, log: Followed, batch: Batch, proven: int | None, found: Found) -> None:
+        """Look at every entry; what they raise goes into `found`. `proven`: the tree's size, None if only seen.
+
+        Raises only for what concerns the machine (StoreError); an entry that cannot be read raises an alert.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Make durable whatever is kept besides, before the position passes it. Raises StoreError."""
+        ...
+
+    async def stored(self, log: Followed, hi: int, found: Found) -> None:
+        """What it found up to entry `hi` is stored now. Where this does not come, the entries come again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often. The position advances after so many entries or alerts, or so long, whichever comes first."""
+
+    poll_s: float = 30.0
+    trouble_s: float = 300.0
+    entries: int = 65_536
+    alerts: int = 64
+    ms: int = 2000
+
+
+class Watch:
+    """One log, read on and on."""
+
+    def __init__(
+        self, log: Followed, state: State, heads: Heads, inspector: Inspector, accuser: Accuser, row: LogRow, *,
+        pace: Pace = Pace(), now_ms: Clock = system_now_ms, says: Says = silent,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, told: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`told` is called when new alerts wait to be sent."""
+        self.log = log
+        self.heads = heads
+        self.position = row.position
+        self.target = row.position.frontier.size
+        self._state = state
+        self._inspector = inspector
+        self._accuser = accuser
+        self._pace = pace
+        self._now_ms = now_ms
+        self._sleep = sleep
+        self._says = says
+        self._told = told
+        self._found = Found()
+        self._committed_ms = now_ms()
+        self._aside = 0
+
+    async def run(self) -> None:
+        """Round after round, for ever."""
+        while True:
+            pause_s = self._pace.poll_s
+            try:
+                await self.round()
+            except Misbehaviour as error:  # it was told
+                self._says("error", self.log.name, str(error))
+                pause_s = self._pace.trouble_s
+            except StoreError as error:  # ours, such as a full disk
+                self._says("error", self.log.name, str(error))
+            except CtlogError as error:
+                self._says("warning", self.log.name, str(error))
+            await self._sleep(pause_s * (0.9 + random.random() / 5))
+
+    async def round(self) -> None:
+        """The log's newest head, then everything up to it.
+
+        Raises what kept it from being finished: TransportError and the like, StoreError, or Misbehaviour, which was
+        told already. Whatever was found before is stored.
+        """
+        try:
+            head = await self.log.follower.head()
+            await self._state.logs.answered(self.log.log_id, head, self._now_ms())
+            await self.heads.take(head, self.log.url, self._now_ms())
+            await self.heads.settle(self._now_ms())
+            while self.heads.liars:
+                await self._look_aside(self.heads.liars.pop())
+            await self._read()
+            await self._fill_gaps()
+        except StoreError:
+            raise
+        except CtlogError as error:
+            await self._state.logs.failed(self.log.log_id, str(error), self._now_ms())
+            raise
+        await self._state.logs.failed(self.log.log_id, self.heads.problem, self._now_ms())
+
+    # Entries --------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        """Every entry up to the newest tree that may be read: over tiles the trusted one, else any not contradicted."""
+        trusted = self.heads.trusted.head
+        heads = [] if self.log.is_proven_at_once else await self.heads.waiting()
+        if trusted is not None:
+            heads.append(trusted)
+        if not heads:
+            return
+        target = max(heads, key=lambda head: (head.size, head.timestamp_ms))
+        self.target = target.size
+        self._found = Found()
+        rebuilt = Rebuilt(self.position.frontier, [] if self.log.is_proven_at_once else heads)
+        while rebuilt.hi < target.size:
+            try:
+                await self._span(target, rebuilt, target.size)
+            except UnmetError as error:
+                await self._refuse(error, target, rebuilt)
+            except Misbehaviour as error:
+                await self._commit(target, rebuilt)
+                await self._skip(target, rebuilt, error)
+            except StoreError:
+                raise
+            except CtlogError:
+                await self._commit(target, rebuilt)
+                raise
+        await self._commit(target, rebuilt)
+
+    async def _span(self, target: SignedHead, rebuilt: Rebuilt, hi: int) -> None:
+        proven = target.size if self.log.is_proven_at_once else None
+        batches: Any = self.log.follower.entries(target, rebuilt.hi, hi)
+        async with aclosing(batches):
+            async for batch in batches:
+                await self._inspector.inspect(self.log, batch, proven, self._found)
+                rebuilt.take(batch)
+                if self._is_time(rebuilt):
+                    await self._commit(target, rebuilt)
+
+    def _is_time(self, rebuilt: Rebuilt) -> bool:
+        return (
+            rebuilt.hi - self.position.frontier.size >= self._pace.entries
+            or len(self._found.alerts) >= self._pace.alerts
+            or self._now_ms() - self._committed_ms >= self._pace.ms
+        )
+
+    async def _commit(self, target: SignedHead, rebuilt: Rebuilt, gap: Gap | None = None) -> None:
+        """Advance the position with everything that was found: all of it, or nothing."""
+        frontier, found = rebuilt.frontier(), self._found
+        trusted = self.heads.trusted.head
+        position = replace(self.position, frontier=frontier, trusted=trusted.note if trusted else None)
+        if self.log.is_proven_at_once:
+            position = replace(position, proven=frontier, met=target.note)
+        elif rebuilt.proven is not None:
+            position = replace(position, proven=rebuilt.proven, met=rebuilt.met[-1].note)
+        if position == self.position and not found.alerts and gap is None:
+            return
+        await self._inspector.flush()
+        now_ms = self._now_ms()
+        fresh = await self._state.logs.advance(
+            self.log.log_id, position, found.alerts, now_ms,
+            baselines=found.baselines, scts=found.scts, gap=gap, met=rebuilt.met,
+        )  # fmt: skip
+        self.position, self._found, self._committed_ms = position, Found(), now_ms
+        rebuilt.met = rebuilt.met[-1:]
+        await self._inspector.stored(self.log, frontier.size, found)
+        if fresh:
+            self._told()
+
+    # What is not as it was signed -------------------------------------------------------------------------------------
+
+    async def _refuse(self, error: UnmetError, target: SignedHead, rebuilt: Rebuilt) -> None:
+        """The entries are not those of a head: what they raised is told all the same, and all since the last head that
+        was met is read again, later."""
+        await self._commit(target, rebuilt)
+        self.position = replace(self.position, frontier=self.position.proven)
+        await self._state.logs.advance(self.log.log_id, self.position, [], self._now_ms())
+        evidence = record(self.log.policy.case(self._now_ms()), "bad-entries", str(error), heads=[error.head])
+        told = Misbehaviour(str(error), evidence=evidence, reason="bad-entries")
+        await self._accuse(told, f"unmet {self.position.proven.size}")
+        raise told
+
+    async def _skip(self, target: SignedHead, rebuilt: Rebuilt, error: Misbehaviour) -> None:
+        """Something from `rebuilt.hi` on is not as signed: read what can be read, and pass over the rest as a gap."""
+        lo, hi = rebuilt.hi, min((rebuilt.hi // WIDTH + 1) * WIDTH, target.size)
+        try:
+            await self._span(target, rebuilt, hi)
+            return
+        except UnmetError as unmet:
+            await self._refuse(unmet, target, rebuilt)
+        except Misbehaviour as again:
+            error = again
+        await self._accuse(error, _gap_key(lo))
+        rebuilt.skip(await frontier_at(self.log, target, hi))
+        now_ms = self._now_ms()
+        await self._commit(target, rebuilt, Gap(self.log.log_id, lo, hi, error.reason, now_ms, now_ms))
+
+    async def _fill_gaps(self) -> None:
+        """Ask again for what was passed over."""
+        trusted = self.heads.trusted.head
+        for gap in await self._state.logs.gaps(self.log.log_id):
+            if trusted is None or trusted.size < gap.hi or self._now_ms() - gap.tried_ms < GAP_RETRY_MS:
+                continue
+            found = Found()
+            try:
+                hashes = await self._inspect_all(trusted, gap.lo, gap.hi, found, trusted.size)
+                if not self.log.is_proven_at_once:
+                    await self._check_place(trusted, gap, hashes)
+            except StoreError:
+                raise
+            except CtlogError:
+                await self._state.logs.tried(gap, self._now_ms())
+                continue
+            await self._inspector.flush()
+            if await self._state.logs.fill(gap, found.alerts, found.scts, self._now_ms()):
+                self._told()
+            for kind in ("missing-data", "bad-entries", "bad-tile"):
+                await self._accuser.over(self.log, record_id(self.log, kind, _gap_key(gap.lo)), self._now_ms())
+
+    async def _look_aside(self, head: SignedHead) -> None:
+        """A tree that contradicts the others may hold what concerns an owner: its newest entries, proven nowhere."""
+        found = Found()
+        lo = max(self._aside, min(self.position.frontier.size, head.size) - ASIDE, 0)
+        try:
+            await self._inspect_all(head, lo, head.size, found, None)
+        except StoreError:
+            raise
+        except CtlogError as error:
+            self._says("warning", self.log.name, f"the contradicting tree cannot be read: {error}")
+        self._aside = max(self._aside, head.size)
+        alerts = [replace(alert, log_index=None, proven=None) for alert in found.alerts]
+        if await self._state.alerts.raise_all(alerts, self._now_ms()):
+            self._told()
+
+    async def _inspect_all(self, head: SignedHead, lo: int, hi: int, found: Found, proven: int | None) -> bytes:
+        """Look at these entries; their leaf hashes."""
+        hashes: list[bytes] = []
+        batches: Any = self.log.follower.entries(head, lo, hi)
+        async with aclosing(batches):
+            async for batch in batches:
+                await self._inspector.inspect(self.log, batch, proven, found)
+                hashes.append(batch.leaf_hashes)
+        return b"".join(hashes)
+
+    async def _check_place(self, head: SignedHead, gap: Gap, hashes: bytes) -> None:
+        """Raises ProofError unless entries with these hashes fill the gap."""
+        before = await frontier_at(self.log, head, gap.lo)
+        if before.append(hashes) != await frontier_at(self.log, head, gap.hi):
+            raise ProofError("these are not the entries of the tree")
+
+    async def _accuse(self, error: Misbehaviour, key: str) -> None:
+        await self._accuser.accuse(self.log, error, self._now_ms(), key)
+        self._told()
+
+
+def _gap_key(lo: int) -> str:
+    return f"entries from {lo}"

@@ -1,0 +1,193 @@
+"""monitor.follow.heads: every head is stored first, compared with all others, and trusted only when it was shown."""
+
+import pytest
+
+from ctlog.errors import SignatureError, TransportError
+from monitor.follow.begin import FIRST, begin
+from monitor.follow.followed import ENTRIES, TILES
+from monitor.follow.heads import KEEP_MS, Heads
+from monitor.follow.misbehaviour import Accuser
+from monitor.state import State, make_state
+from monitor.state.rows import CONSISTENT, CONTRADICTS, MISBEHAVIOUR, UNVERIFIED
+from tests.follow_kit import followed
+from tests.simulator import Simulator
+
+FORMS = pytest.mark.parametrize("form", [TILES, ENTRIES])
+
+
+@pytest.fixture
+async def state(tmp_path):
+    make_state(tmp_path, 0)
+    async with State.open(tmp_path) as opened:
+        yield opened
+
+
+async def made(state, sim, form=TILES):
+    log = followed(sim, form)
+    await begin(log, state, FIRST, sim.now_ms)
+    return await Heads.resume(log, state, Accuser(state, state.folder / "evidence", lambda: ("ops",)))
+
+
+async def states(state, sim):
+    return [(row.size, row.state) for row in await state.logs.heads(sim.policy.key.log_id)]
+
+
+async def lies(state):
+    return [alert.rule for alert in await state.alerts.find(kind=MISBEHAVIOUR)]
+
+
+@FORMS
+async def test_larger_equal_and_older(state, form):
+    sim = Simulator()
+    first, second = sim.grow(100), sim.grow(200)
+    again = sim.sign(300)
+    heads = await made(state, sim, form)
+    for head in (first, second, again, first):
+        await heads.take(head, "the log", sim.now_ms)
+    assert heads.trusted.head == again
+    assert await states(state, sim) == [(100, CONSISTENT), (300, CONSISTENT), (300, CONSISTENT)]
+    older = sim.sign(150, at_ms=first.timestamp_ms + 1)
+    await heads.take(older, "a cache", sim.now_ms)
+    assert heads.trusted.head == again
+    assert (150, CONSISTENT) in await states(state, sim)
+    assert await lies(state) == []
+    assert (await state.logs.get(sim.policy.key.log_id)).position.trusted == again.note
+
+
+@FORMS
+async def test_a_fork(state, form):
+    sim = Simulator()
+    heads = await made(state, sim, form)
+    await heads.take(sim.grow(100), "", sim.now_ms)
+    trusted = heads.trusted
+    await heads.take(sim.fork(3), "", sim.now_ms)
+    assert heads.trusted is trusted
+    assert await lies(state) == ["log-fork"]
+    assert [head.size for head in heads.liars] == [100]
+    assert sorted(await states(state, sim)) == [(100, CONSISTENT), (100, CONTRADICTS)]
+
+
+@FORMS
+async def test_a_rewritten_past(state, form):
+    sim = Simulator()
+    heads = await made(state, sim, form)
+    await heads.take(sim.grow(100), "", sim.now_ms)
+    await heads.take(sim.rewrite(3, 50), "", sim.now_ms)
+    assert await lies(state) == ["log-rewrite"]
+    assert heads.trusted.head.size == 100
+
+
+@FORMS
+async def test_an_old_head_that_the_tree_does_not_continue(state, form):
+    """A smaller head, handed in by somebody, with another root than the tree had at that size."""
+    sim = Simulator()
+    heads = await made(state, sim, form)
+    await heads.take(sim.grow(100), "", sim.now_ms)
+    await heads.take(sim.sign(60, at_ms=5, root=bytes(32)), "a friend", sim.now_ms)
+    assert await lies(state) == ["log-rewrite"]
+
+
+@FORMS
+async def test_a_rollback_and_a_backdated_head(state, form):
+    sim = Simulator()
+    heads = await made(state, sim, form)
+    await heads.take(sim.grow(100), "", sim.now_ms)
+    await heads.take(sim.roll_back(60), "", sim.now_ms)
+    assert await lies(state) == ["log-rollback"]
+    assert heads.trusted.head.size == 100
+    other = Simulator(secret=8)
+    heads = await made(state, other, form)
+    await heads.take(other.grow(100), "", other.now_ms)
+    await heads.take(other.backdate(10, 50_000), "", other.now_ms)
+    assert await lies(state) == ["log-rollback", "log-rollback"]
+
+
+@FORMS
+async def test_two_heads_that_were_never_verified_contradict_each_other(state, form):
+    """The network failed for both, and yet their signatures alone convict."""
+    sim = Simulator()
+    heads = await made(state, sim, form)
+    await heads.take(sim.grow(10), "", sim.now_ms)
+    sim.grow(90)
+    sim.fail("*", *[TransportError("no route")] * 50)
+    await heads.take(sim.head, "", sim.now_ms)
+    assert await lies(state) == []
+    assert "no route" in heads.problem
+    await heads.take(sim.fork(3), "", sim.now_ms)
+    assert await lies(state) == ["log-fork"]
+    await heads.take(sim.roll_back(50), "", sim.now_ms)
+    assert sorted(await lies(state)) == ["log-fork", "log-rollback"]
+
+
+@FORMS
+async def test_trouble_with_the_network_is_no_lie(state, form):
+    sim = Simulator()
+    heads = await made(state, sim, form)
+    await heads.take(sim.grow(10), "", sim.now_ms)
+    sim.grow(90)
+    sim.fail("*", *[TransportError("no route")] * 3)
+    await heads.take(sim.head, "", sim.now_ms)
+    assert await states(state, sim) == [(10, CONSISTENT), (100, UNVERIFIED)]
+    await heads.settle(sim.now_ms)
+    assert await states(state, sim) == [(10, CONSISTENT), (100, CONSISTENT)]
+    assert heads.trusted.head.size == 100
+    assert heads.problem == ""
+    assert await lies(state) == []
+
+
+@FORMS
+async def test_consistency_that_is_not_shown_is_a_record_until_it_is(state, form):
+    sim = Simulator()
+    heads = await made(state, sim, form)
+    await heads.take(sim.grow(600), "", sim.now_ms)
+    sim.grow(300)
+    path = "tile/1/000.p/3" if form == TILES else "ct/v1/get-sth-consistency?first=600&second=900"
+    sim.withhold(path)
+    await heads.take(sim.head, "", sim.now_ms)
+    assert await lies(state) == ["log-missing-data" if form == TILES else "log-no-consistency"]
+    assert (900, UNVERIFIED) in await states(state, sim)
+    sim.missing.clear()
+    await heads.settle(sim.now_ms)
+    assert heads.trusted.head.size == 900
+    if form == ENTRIES:
+        assert (await state.alerts.find(kind=MISBEHAVIOUR))[0].status == "resolved"
+
+
+async def test_a_head_from_the_future_waits(state):
+    sim = Simulator()
+    heads = await made(state, sim)
+    head = sim.sign(0, at_ms=sim.now_ms + 3_600_000)
+    await heads.take(head, "", sim.now_ms)
+    assert heads.trusted.head is None
+    assert heads.problem == "the head is dated 3600000 ms after our clock"
+    await heads.settle(sim.now_ms + 3_600_000)
+    assert heads.trusted.head == head
+    assert await lies(state) == []
+
+
+async def test_after_a_restart_what_was_trusted_still_is(state):
+    sim = Simulator()
+    heads = await made(state, sim)
+    await heads.take(sim.grow(100), "", sim.now_ms)
+    again = await made(state, sim)
+    assert again.trusted.head == heads.trusted.head
+    await again.take(sim.fork(1), "", sim.now_ms)
+    assert await lies(state) == ["log-fork"]
+
+
+async def test_a_state_whose_head_another_key_signed_is_refused(state):
+    sim, other = Simulator(), Simulator(secret=9)
+    heads = await made(state, sim)
+    await heads.take(sim.grow(100), "", sim.now_ms)
+    await state.logs.judge(sim.policy.key.log_id, sim.head, CONSISTENT, other.grow(3).note)
+    with pytest.raises(SignatureError):
+        await made(state, sim)
+
+
+async def test_heads_of_an_idle_log_do_not_pile_up(state):
+    sim = Simulator()
+    heads = await made(state, sim)
+    sim.grow(0)
+    for minute in range(5):
+        await heads.take(sim.sign(0), "", sim.now_ms + minute * KEEP_MS)
+    assert len(await states(state, sim)) <= 2
