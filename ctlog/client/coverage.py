@@ -16,7 +16,6 @@ from ctlog.client.credential import CallPolicy, Credential, check_delegation
 from ctlog.client.verdict import CANNOT_TELL, FAILED, PASSED, Check, Need
 from ctlog.errors import CtlogError, MalformedError
 from ctlog.tn.delegation import Scope
-from ctlog.tn.findings import UNREADABLE_LIST
 from ctlog.tn.numbers import TelephoneNumber
 from ctlog.tn.tnauthlist import parse_tnauthlist
 from ctlog.wire.passport import TN, Passport
@@ -27,7 +26,6 @@ Fetched: TypeAlias = Mapping[str, bytes | CtlogError]
 _COVERED = Check("scope", PASSED, "", "the number is in the certificate's list")
 _CODE = Check("scope", PASSED, "by-code", "the certificate has a service provider code, which covers any number")
 _LISTED = Check("scope", PASSED, "", "the number is in the list that the certificate refers to")
-_UNREADABLE = frozenset((*UNREADABLE_LIST, "tnauthlist-several", "reference-unreadable"))
 
 
 class Coverage(NamedTuple):
@@ -46,7 +44,7 @@ def check_scope(
     if party.kind != TN:
         return _cannot_tell("no-number", "the caller is a URI, and no list of numbers can cover one")
     number, identity = TelephoneNumber(party.value), credential.identity
-    if credential.scope is None or any(finding.id in _UNREADABLE for finding in identity.findings):
+    if credential.scope is None:
         return _failed("scope-unreadable", "what the certificate says about numbers cannot be read for certain")
     if credential.scope.holds(number):
         return Coverage(_COVERED, "number")

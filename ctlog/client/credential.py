@@ -36,6 +36,7 @@ from ctlog.tn.claim_constraints import (
     constraints_of,
 )
 from ctlog.tn.delegation import Scope, check_encompassed
+from ctlog.tn.findings import UNREADABLE_LIST
 from ctlog.tn.identity import NOTHING, Identity, read_identity
 from ctlog.tn.tnauthlist import OID_TNAUTHLIST
 from ctlog.x509.chain import MAX_CHAIN, OID_BASIC_CONSTRAINTS, Path, PathCache, Roots, is_ca, walk
@@ -56,6 +57,7 @@ _KNOWN_CRITICAL = frozenset(
 )
 _DIGITAL_SIGNATURE, _CERT_SIGN = 0x80, 0x04
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
+_UNREADABLE = frozenset((*UNREADABLE_LIST, "reference-unreadable"))
 _FAILING_SCOPES = ("scope-exceeds-issuer", "scope-list-missing")
 
 
@@ -92,9 +94,9 @@ class Credential:
     """A certificate and what was found of it. `key` is None unless everything needed to use it is there.
 
     checks: "certificate", "chain", "delegation", "scts", "log-list", as far as they were reached. scope: what it claims
-    itself, to be asked for a number. above: what each CA above it claims. constraints: None if they cannot be read.
-    window, issuers_window: half-open, when the signer's certificate and all CAs below the root are valid. found_ms,
-    until_ms: from when until when this holds, half-open.
+    itself, to be asked for a number; None if that cannot be read for certain. above: what each CA above it claims.
+    constraints: None if they cannot be read. window, issuers_window: half-open, when the signer's certificate and all
+    CAs below the root are valid. found_ms, until_ms: from when until when this holds, half-open.
     """
 
     leaf: Certificate | None
@@ -173,7 +175,9 @@ def open_credential(
         constraints: tuple[ClaimConstraints, ...] | None = constraints_of(leaf)
     except MalformedError:
         constraints = None
-    return Credential(leaf, key, tuple(checks), identity, Scope(identity.claims), above, constraints, verdict, window,
+    readable = _UNREADABLE.isdisjoint(finding.id for finding in identity.findings)
+    scope = Scope(identity.claims) if readable else None
+    return Credential(leaf, key, tuple(checks), identity, scope, above, constraints, verdict, window,
                       issuers, now_ms, until_ms)  # fmt: skip
 
 

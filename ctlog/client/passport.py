@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ctlog.client.call_cache import CallCache
 from ctlog.client.coverage import Fetched, check_scope
 from ctlog.client.credential import CallPolicy, Credential, Trust, open_credential, read_bundle
-from ctlog.client.verdict import CANNOT_TELL, FAILED, PASSED, REASONS, Check, Need, Verdict, conclude
+from ctlog.client.verdict import CANNOT_TELL, FAILED, PASSED, REASONS, Check, Need, Verdict, conclude, has_failed
 from ctlog.errors import CtlogError, MalformedError, RefusedError
 from ctlog.tn.claim_constraints import check_claims
 from ctlog.wire.identity_header import IdentityHeader, parse_identity_header
@@ -133,7 +133,7 @@ def _conclude(
     if how == "by-reference":  # then the CAs above it were asked for the list that came
         checks.append(_LIST_HELD)
     checks.append(_constraints(credential, passport, policy))
-    if not any(check.outcome == FAILED for check in checks):
+    if not has_failed(checks):
         checks.append(_signature(credential.key, passport))
     return _end(checks, passport, credential, how, needs)
 

@@ -10,6 +10,7 @@ A verdict is no boolean: "cannot-tell" is neither yes nor no, so that whoever mu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple, NoReturn
 
@@ -152,9 +153,20 @@ def worst(outcomes: Iterable[str]) -> str:
     return next((each for each in (FAILED, CANNOT_TELL, NOT_CHECKED) if each in found), PASSED)
 
 
+_OUTCOME = attrgetter("outcome")
+_NOT_MADE = {name: Check(name, NOT_CHECKED) for name in CHECKS}
+
+
+def has_failed(checks: Iterable[Check]) -> bool:
+    """Whether any of the checks failed."""
+    return FAILED in map(_OUTCOME, checks)
+
+
 def conclude(checks: Iterable[Check]) -> tuple[str, tuple[Check, ...]]:
-    """The outcome, and the checks with those that were not made, in order."""
-    made = {check.name: check for check in checks}
-    found = tuple(made.get(name) or Check(name, NOT_CHECKED) for name in CHECKS)
-    outcome = worst(check.outcome for check in made.values() if check.outcome != NOT_CHECKED)
-    return outcome, found
+    """The outcome, and the checks with those that were not made, in order. Of two of one name the later counts."""
+    made = _NOT_MADE.copy()
+    for check in checks:
+        made[check.name] = check
+    found = tuple(made.values())
+    outcomes = set(map(_OUTCOME, found))
+    return (FAILED if FAILED in outcomes else CANNOT_TELL if CANNOT_TELL in outcomes else PASSED), found

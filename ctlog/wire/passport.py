@@ -42,6 +42,7 @@ KNOWN_TYPES = frozenset((BASE, SHAKEN, DIV, RCD))
 """Extensions (`ppt`) whose rules are known here; "" is a PASSporT without extension."""
 
 _FIELD = "passport"
+_NOBODY: list[object] = []
 # base64url to base64; what base64url has not becomes what base64 has not
 _FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING = (b"", b"", b"==", b"=")
@@ -212,15 +213,12 @@ def _parties(claims: Mapping[str, Any]) -> tuple[Party, ...]:
     value = claims.get("dest")
     if not isinstance(value, dict):
         _fail("the claim dest is no object", "missing-claim" if value is None else "malformed-claim")
-    found = []
-    for kind in (TN, URI):
-        several = value.get(kind, [])
-        if not isinstance(several, list):
-            _fail(f"the claim dest has a {kind} that is no list", "malformed-claim")
-        found += [_party(kind, one, "dest") for one in several]
-    if not found:
+    numbers, uris = value.get(TN, _NOBODY), value.get(URI, _NOBODY)
+    if not isinstance(numbers, list) or not isinstance(uris, list):
+        _fail("the claim dest has a tn or uri that is no list", "malformed-claim")
+    if not numbers and not uris:
         _fail("the claim dest names nobody", "malformed-claim")
-    return tuple(found)
+    return tuple([_party(TN, one, "dest") for one in numbers] + [_party(URI, one, "dest") for one in uris])
 
 
 def _party(kind: str, value: object, name: str) -> Party:
