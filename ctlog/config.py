@@ -44,8 +44,8 @@ class Pool(_Table, frozen=True):
 
     period_ms: An[int, _key("ms", "A batch starts at most this often, so a submitter waits for up to one period and "
         "one batch. Longer: fewer fsyncs, later answers.", 1, 1000)] = 25
-    size: An[int, _key("entries", "Entries that may wait for the next batch; one more is answered 503. Too small "
-        "wastes the disk's rhythm, too large makes answers slower than clients wait for.", 1, 65536)] = 750
+    size: An[int, _key("entries", "Submissions that may be checked and wait for the next batch; one more is answered "
+        "503. Too small wastes the disk's rhythm, too large makes every answer slow under overload.", 1, 65536)] = 256
     head_interval_s: An[int, _key("s", "An idle log signs a fresh head this often, so that its silence is visible; "
         "/health fails when the head is older than three of these.", 1, 86400)] = 10
 

@@ -22,7 +22,7 @@ from typing import Protocol
 
 import msgspec
 
-from ctlog.errors import CtlogError, MalformedError
+from ctlog.errors import CtlogError, MalformedError, PoolFullError
 from ctlog.http.answers import Answer
 from ctlog.http.limits import AllowList, Buckets
 from ctlog.http.metrics import Metrics
@@ -78,6 +78,8 @@ class Submissions:
         self._verifier = verifier
         self._metrics = metrics
         self._clock = clock
+        self._unpooled = 0
+        """Submissions that are being checked: they have no place yet."""
         self._unsigned: list[tuple[bytes, asyncio.Future[DigitallySigned]]] = []
         # sct_to_json as a template: the answer is made 5,000 times a second.
         self._sct = (b'{"sct_version":0,"id":"%s","timestamp":%%d,"extensions":"%%s","signature":"%%s"}'
@@ -94,12 +96,11 @@ class Submissions:
         try:
             if not gate.allowed.open:
                 gate.allowed.check(call.source, call.header("Authorization"))
-            log.check_accepting()
+            self._check_room()
             gate.sources.take(call.source, time.monotonic())
-            chain = decode_chain(await call.body())
-            planned = self._admit()(chain, kind, self._clock())
-            await self._verifier.verify(planned.checks)
-            pending = planned.pending
+            body = await call.body()
+            self._check_room()  # a body may have taken its time
+            pending = await self._admitted(body, kind)
             place, new = await self._sequence(pending)
         except Exception as error:
             self._metrics.refused(name, error.reason if isinstance(error, CtlogError) else "internal")
@@ -108,6 +109,29 @@ class Submissions:
         self._metrics.accepted(name, new)
         return Answer(200, self._sct % (place.timestamp_ms, _base64(format_leaf_index(place.index)),
                                         _base64(format_digitally_signed(signed))))
+
+    def _check_room(self) -> None:
+        """Would the log take it? Raises FrozenError, PoolFullError or another BusyError.
+
+        What is being checked will want a place too: let in more than there are places for, and under overload most of
+        the time goes into submissions that are then refused. While low entries can still give way, a few are let in.
+        """
+        log = self._log
+        log.check_accepting()
+        size = log.settings.pool_size
+        if self._unpooled >= max(size - log.waiting, size // 8, 1):
+            raise PoolFullError("the log has more submissions waiting than it can take; try again",
+                                retry_after_s=log.settings.retry_after_s)
+
+    async def _admitted(self, body: bytes, kind: EntryType) -> PendingEntry:
+        """Decoded, admitted, every signature checked."""
+        self._unpooled += 1
+        try:
+            planned = self._admit()(decode_chain(body), kind, self._clock())
+            await self._verifier.verify(planned.checks)
+        finally:
+            self._unpooled -= 1
+        return planned.pending
 
     async def _sign(self, leaf: bytes) -> DigitallySigned:
         """The SCT's signature. A batch wakes all of its submitters at once: their signatures are made one after the

@@ -170,6 +170,15 @@ async def test_the_pool_is_full(tmp_path: Path) -> None:
         assert [(await post).status for post in posts] == [200, 200]
 
 
+async def test_a_flood_is_refused_before_it_costs_anything(tmp_path: Path) -> None:
+    async with running_log(tmp_path, pool={"size": 8, "period_ms": 1000}) as log:
+        chains = [[log.certificate(), *log.authority.chain] for _ in range(40)]
+        answers = await asyncio.gather(*(log.post("add-chain", chain) for chain in chains))
+        assert sorted(answer.status for answer in answers) == [200] * 8 + [503] * 32
+        again = await asyncio.gather(*(log.post("add-chain", chain) for chain in chains[:8]))
+        assert {answer.status for answer in again} == {200}
+
+
 async def test_rates_by_source_issuer_and_root(tmp_path: Path) -> None:
     for which in ("source", "issuer", "root"):
         limits = {f"{which}_rate": 0.01, f"{which}_burst": 2}
