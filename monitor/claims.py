@@ -5,7 +5,7 @@ is new, and where to read the whole entry again. Pure. Out of scope: keeping rec
 in them (`monitor.history`), and what follows from them (`monitor.rules`).
 
     octets  what
-    0-7     the key of a label (`label_key`), or of a public key (`spki_key`)
+    0-7     what it is found by: `label_key`, or `spki_key`
     8-15    notBefore, notAfter: seconds since 1970, 32 bits each
     16-23   issuer, holder: the numbers of their names in this history, 32 bits each; 0 for none
     24-29   the first 48 bits of SHA-256 of the SubjectPublicKeyInfo
@@ -26,25 +26,27 @@ from ctlog.tn.numbers import DIGITS
 RECORD_SIZE = 40
 MAX_LOGS = 128
 
-_RECORD = struct.Struct(">QIIIIHIIBBI")  # the 48 bits of the key as 16 and 32, those of the place as 8, 8 and 32
-_HASHED, _SPKI = 1 << 62, 1 << 63
+_RECORD = struct.Struct(">QIIII6sIBBI")
+_REST = struct.Struct(">IIII6sIBBI")
+_HASHED = 1 << 62
 _LOW_62 = (1 << 62) - 1
 _LATEST = 0xFFFFFFFF
 _TENS = tuple(int("1" + "0" * free) for free in range(16))
 
-pack_record = _RECORD.pack
-"""(key, not_before_s, not_after_s, issuer, holder, key >> 32, key & 0xFFFFFFFF, logged_s, log, index >> 32, index)."""
+pack_rest = _REST.pack
+"""All but the first 8 octets: (not_before_s, not_after_s, issuer, holder, first 6 octets of the key's hash, logged_s,
+log, index >> 32, index & 0xFFFFFFFF)."""
 
 
 class Claim(NamedTuple):
-    """A record, read. Times in ms; `issuer` and `holder` are numbers of names (`History.name`), `key` is a `key_id`."""
+    """A record, read. Times in ms; `issuer` and `holder` are numbers of names (`History.name`); `key` has 6 octets."""
 
     label: int
     not_before_ms: int
     not_after_ms: int
     issuer: int
     holder: int
-    key: int
+    key: bytes
     logged_ms: int
     log: int
     is_precertificate: bool
@@ -53,20 +55,19 @@ class Claim(NamedTuple):
 
 def format_claim(claim: Claim) -> bytes:
     """The record of a claim. Times before 1970 and after 2106 become these."""
-    return pack_record(
-        claim.label, seconds(claim.not_before_ms), seconds(claim.not_after_ms), claim.issuer, claim.holder,
-        claim.key >> 32, claim.key & 0xFFFFFFFF, seconds(claim.logged_ms), claim.log | claim.is_precertificate << 7,
-        claim.log_index >> 32, claim.log_index & 0xFFFFFFFF,
+    return _RECORD.pack(
+        claim.label, seconds(claim.not_before_ms), seconds(claim.not_after_ms), claim.issuer, claim.holder, claim.key,
+        seconds(claim.logged_ms), claim.log | claim.is_precertificate << 7, claim.log_index >> 32,
+        claim.log_index & 0xFFFFFFFF,
     )  # fmt: skip
 
 
 def parse_claim(record: bytes) -> Claim:
     """The inverse of `format_claim`."""
-    label, before, after, issuer, holder, high, low, logged, log, index_high, index_low = _RECORD.unpack(record)
+    label, before, after, issuer, holder, key, logged, log, high, low = _RECORD.unpack(record)
     return Claim(
-        label, before * 1000, after * 1000, issuer, holder, high << 32 | low, logged * 1000, log & 127, log > 127,
-        index_high << 32 | index_low,
-    )  # fmt: skip
+        label, before * 1000, after * 1000, issuer, holder, key, logged * 1000, log & 127, log > 127, high << 32 | low
+    )
 
 
 def seconds(timestamp_ms: int | None) -> int:
@@ -74,14 +75,9 @@ def seconds(timestamp_ms: int | None) -> int:
     return 0 if timestamp_ms is None else min(max(timestamp_ms // 1000, 0), _LATEST)
 
 
-def key_id(spki_hash: bytes) -> int:
-    """48 bits that stand for a public key, from SHA-256 of its SubjectPublicKeyInfo."""
-    return int.from_bytes(spki_hash[:6], "big")
-
-
-def spki_key(spki_hash: bytes) -> int:
-    """What the record of a public key is found by, from SHA-256 of its SubjectPublicKeyInfo."""
-    return _SPKI | int.from_bytes(spki_hash[:8], "big") & _LOW_62
+def spki_key(spki_hash: bytes) -> bytes:
+    """What the record of a public key is found by, 8 octets, from SHA-256 of its SubjectPublicKeyInfo."""
+    return b"\x80" + spki_hash[:7]
 
 
 def label_key(label: Label) -> int:

@@ -19,7 +19,7 @@ from monitor.history import History, make_history
 
 def claim(number, index=0, **changes):
     key = label_key(Label(ONE, str(number)))
-    return Claim(key, 5000, 9000, 1, 2, 3, 7000, 0, False, index)._replace(**changes)
+    return Claim(key, 5000, 9000, 1, 2, b"sixsix", 7000, 0, False, index)._replace(**changes)
 
 
 def found(history, number):

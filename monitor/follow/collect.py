@@ -1,0 +1,93 @@
+"""What history remembers of every entry: a record for each of its labels, and one for its key.
+
+In scope: the records of a whole batch, from glances; what is the same for many entries (holders, times) is remembered.
+Out of scope: keeping records (`monitor.history`), and who issued (`monitor.follow.issuers`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ctlog.errors import MalformedError
+from ctlog.merkle.hashing import hash_messages
+from ctlog.merkle.tree import HASH_SIZE
+from ctlog.tn.labels import ONE
+from ctlog.x509.der import SEQUENCE, UTC_TIME, children, expect, read_time
+from monitor.claims import label_key, pack_rest, seconds, spki_key
+from monitor.glance import Glance
+from monitor.holder import holder_name, normalise
+
+MAX_KNOWN = 1 << 16
+"""Times and subjects that are remembered."""
+
+_ORDINARY = b"\x30\x1e\x17\x0d"  # begins a Validity of two UTCTimes (RFC 5280 section 4.1.2.5), 32 octets
+_NO_KEY = bytes(HASH_SIZE)
+_U32 = 0xFFFFFFFF
+
+
+class Collector:
+    """Makes records. `name_number` gives a holder's name its number (`History.name_number`). For one thread."""
+
+    def __init__(self, name_number: Callable[[str], int]) -> None:
+        self._name_number = name_number
+        self._times: dict[bytes, int] = {}
+        self._holders: dict[bytes, int] = {}
+
+    def records(
+        self, log: int, lo: int, leaves: Sequence[bytes], glances: Sequence[Glance], issuers: Sequence[int]
+    ) -> list[bytes]:
+        """The records of the entries from `lo` on. `log`, `issuers`: numbers of this history.
+
+        An entry that no parser accepts has a record for each of its labels, without times and key.
+        """
+        keys = hash_messages([glance.spki for glance in glances])
+        times, holders = self._times, self._holders
+        found: list[bytes] = []
+        for index, (leaf, glance, issuer) in enumerate(zip(leaves, glances, issuers, strict=True), lo):
+            _, validity, subject, spki, labels = glance
+            before = times.get(validity[4:17])
+            after = times.get(validity[19:])
+            if before is None or after is None or validity[:4] != _ORDINARY:
+                before, after = self._period(validity)
+            holder = holders.get(subject)
+            if holder is None:
+                holder = self._holder(subject)
+            at = (index - lo) * HASH_SIZE
+            digest = keys[at : at + HASH_SIZE] if spki else _NO_KEY
+            rest = pack_rest(
+                before, after, issuer, holder, digest[:6], int.from_bytes(leaf[2:10], "big") // 1000 & _U32,
+                log | 128 if leaf[11:12] == b"\1" else log, index >> 32, index & _U32,
+            )  # fmt: skip
+            for label in labels:
+                kind, value = label
+                if kind == ONE and value.isdecimal():
+                    found.append((len(value) << 54 | int(value) << 4).to_bytes(8, "big") + rest)
+                else:
+                    found.append(label_key(label).to_bytes(8, "big") + rest)
+            if spki:
+                found.append(spki_key(digest) + rest)
+        return found
+
+    def _period(self, validity: bytes) -> tuple[int, int]:
+        """notBefore and notAfter in seconds; those in the usual form are remembered."""
+        if len(validity) == 32 and validity[:4] == _ORDINARY and validity[17:19] == _ORDINARY[2:]:
+            if len(self._times) > MAX_KNOWN:
+                self._times.clear()
+            found = []
+            for text in (validity[4:17], validity[19:]):
+                self._times[text] = seconds(read_time(UTC_TIME, text))
+                found.append(self._times[text])
+            return found[0], found[1]
+        try:
+            lo, hi = expect(validity, 0, len(validity), SEQUENCE, "validity")
+            (first, *begin), (second, *end) = children(validity, lo, hi, "validity")
+        except (MalformedError, ValueError):
+            return 0, 0
+        return seconds(read_time(first, validity[slice(*begin)])), seconds(read_time(second, validity[slice(*end)]))
+
+    def _holder(self, subject: bytes) -> int:
+        number = self._name_number(normalise(holder_name(subject)))
+        if len(self._holders) >= MAX_KNOWN:
+            self._holders.clear()
+        self._holders[subject] = number
+        return number
