@@ -192,7 +192,8 @@ class Committer(Generic[E]):
             if (staged.old, staged.head) != (batch.old, batch.head) or back != bundle:
                 raise ProofError("the staging bundle is not the one that was written")
             edge, leaf_hashes = check_bundle(staged, self.standing.edge, self._form)
-            if edge != batch.edge or leaf_hashes != batch.leaf_hashes:
+            planned = (batch.frontier, batch.levels, batch.tails, batch.leaf_hashes)
+            if (edge.frontier, edge.levels, edge.tails, leaf_hashes) != planned:
                 raise ProofError("the staging bundle is right, but it is not what was planned")
         except (ProofError, MalformedError) as error:
             sentence = f"what was stored cannot be signed: {error}. Nothing was signed; suspect memory or disk"
@@ -256,5 +257,3 @@ async def publish_objects(shelves: Shelves, objects: Sequence[Object]) -> None:
 
 def _split(hashes: bytes) -> list[bytes]:
     return [hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE)]
-
-

@@ -46,12 +46,19 @@ class Edge:
     """The right edge of a log: all that is needed to append to it.
 
     `levels` has the hashes of each level's partial tile, lowest first, b"" where there is none; `tails` has the bytes
-    of the partial tile of each kind, uncompressed.
+    of the partial tile of each kind, uncompressed, and `tail_digests` their SHA-256: not all of a tile is hashed into
+    its leaves, and what lies in memory must not change before it is written again.
     """
 
     frontier: Frontier
     levels: tuple[bytes, ...]
     tails: tuple[bytes, ...]
+    tail_digests: tuple[bytes, ...]
+
+    @classmethod
+    def seal(cls, frontier: Frontier, levels: tuple[bytes, ...], tails: Sequence[bytes]) -> Edge:
+        """The edge that has these parts, all of which were checked."""
+        return cls(frontier, levels, tuple(tails), tuple(sha256(tail).digest() for tail in tails))
 
     @property
     def size(self) -> int:
@@ -60,13 +67,15 @@ class Edge:
 
 
 class Batch(NamedTuple):
-    """What is to be done. `objects` are new ones of the public store; `edge` is the right edge afterwards."""
+    """What is to be done. `objects` are new ones of the public store; the rest is what will be true afterwards."""
 
     old: TreeHead
     head: TreeHead
     objects: tuple[Object, ...]
     leaf_hashes: bytes
-    edge: Edge
+    frontier: Frontier
+    levels: tuple[bytes, ...]
+    tails: tuple[bytes, ...]
 
 
 class Bundle(NamedTuple):
@@ -79,7 +88,7 @@ class Bundle(NamedTuple):
 
 def empty_edge(kinds: Sequence[TileKind]) -> Edge:
     """The edge of the empty tree."""
-    return Edge(Frontier(), (), (b"",) * len(kinds))
+    return Edge.seal(Frontier(), (), [b""] * len(kinds))
 
 
 # Planning -----------------------------------------------------------------------------------------------------------
@@ -101,7 +110,7 @@ def plan_batch(edge: Edge, old: TreeHead, form: EntryForm[E], entries: Sequence[
     hash_tiles, levels = grow_levels(edge.levels, edge.size, leaf_hashes)
     objects += hash_tiles
     frontier = edge.frontier.append(leaf_hashes)
-    return Batch(old, frontier.head(), tuple(objects), leaf_hashes, Edge(frontier, levels, tuple(tails)))
+    return Batch(old, frontier.head(), tuple(objects), leaf_hashes, frontier, levels, tuple(tails))
 
 
 def grow_levels(levels: Sequence[bytes], size: int, leaf_hashes: bytes) -> tuple[list[Object], tuple[bytes, ...]]:
@@ -217,8 +226,8 @@ def _parse_head(line: bytes) -> TreeHead:
 def check_bundle(bundle: Bundle, edge: Edge, form: EntryForm[E]) -> tuple[Edge, bytes]:
     """Do the bytes of a bundle, on top of `edge`, lead to the bundle's head, and are they all that changes?
 
-    Returns the edge afterwards and the hashes of the new leaves, made from the bytes of the bundle alone. Raises
-    ProofError or MalformedError. `edge` itself must lead to the bundle's old head.
+    Returns the edge afterwards and the hashes of the new leaves, made from the bytes of the bundle. Raises ProofError
+    or MalformedError, also when `edge` does not lead to the bundle's old head.
     """
     edge_of_levels(bundle.old, edge.levels)
     objects = dict(bundle.objects)
@@ -227,15 +236,16 @@ def check_bundle(bundle: Bundle, edge: Edge, form: EntryForm[E]) -> tuple[Edge, 
     tails, leaf_hashes = [], b""
     for at, kind in enumerate(form.kinds):
         tiles = _tiles_between(kind, bundle.old.size, bundle.head.size, objects)
+        if sha256(memoryview(tiles[0][1])[: len(edge.tails[at])]).digest() != edge.tail_digests[at]:
+            raise ProofError(f"the {kind.name} tile before the new entries has changed")
         if at == 0:
             leaf_hashes = _new_leaf_hashes(form, tiles, edge.levels)
-        partial = bundle.head.size % WIDTH
-        tails.append(tiles[-1][1] if partial else b"")
+        tails.append(tiles[-1][1] if bundle.head.size % WIDTH else b"")
     made, levels = grow_levels(edge.levels, bundle.old.size, leaf_hashes)
     if objects != dict(made):  # the tiles of entries were taken out above
         raise ProofError("the staged hash tiles are not those of the staged entries")
     frontier = edge_of_levels(bundle.head, levels)
-    return Edge(frontier, levels, tuple(tails)), leaf_hashes
+    return Edge.seal(frontier, levels, tails), leaf_hashes
 
 
 def edge_of_levels(head: TreeHead, levels: Sequence[bytes]) -> Frontier:
@@ -295,7 +305,7 @@ def read_edge(head: TreeHead, form: EntryForm[E], objects: Mapping[str, bytes | 
             raise ProofError(f"{key} is missing")
     found = {key: data for key, data in objects.items() if data is not None}
     if head.size == 0:
-        return Edge(edge_of_levels(head, ()), (), (b"",) * len(form.kinds))
+        return Edge.seal(edge_of_levels(head, ()), (), [b""] * len(form.kinds))
     tiles = {tile: found[tile_path(tile)] for tile in plan([Node(0, head.size - 1)], head.size)}
     authentic = AuthenticTiles(head.size, head.root, tiles)
     index, width = _last_tile(head.size)
@@ -315,7 +325,7 @@ def read_edge(head: TreeHead, form: EntryForm[E], objects: Mapping[str, bytes | 
         tails.append(tile if width < WIDTH else b"")
     edge = {tile.level: tiles[tile] for tile in right_edge(head.size)}
     levels = tuple(edge.get(level, b"") for level in range(max(edge, default=-1) + 1))
-    return Edge(authentic.frontier(), levels, tuple(tails))
+    return Edge.seal(authentic.frontier(), levels, tails)
 
 
 def read_entries(form: EntryForm[E], tile: bytes, leaf_hashes: bytes) -> list[StoredEntry]:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
 from ctlog.errors import ConfigError, MalformedError, ProofError, SignatureError
-from ctlog.merkle.tiles import WIDTH, Tile, entries_path, right_edge, tile_path
-from ctlog.merkle.tree import EMPTY_ROOT, HASH_SIZE, Frontier, TreeHead
+from ctlog.merkle.tiles import WIDTH, Tile, entries_path, tile_path
+from ctlog.merkle.tree import EMPTY_ROOT, HASH_SIZE, TreeHead
 from ctlog.sequencer.commit import CHECKPOINT, Standing, publish_objects
 from ctlog.sequencer.forms import EntryForm, StoredEntry
 from ctlog.sequencer.plan import (
@@ -76,7 +76,7 @@ async def recover(
     if published is None or published.timestamp_ms < head.timestamp_ms:
         published = head
     await shelves.public.put_many([(CHECKPOINT, published.note)], immutable=False)  # again: its sync may have failed
-    edge = await _read_edge(shelves.public, form, head)
+    edge = await _read_edge(shelves.public, form, TreeHead(head.size, head.root))
     await bring_up_look_ups(shelves, form, head.size)
     await shelves.staging.delete_many(await stale_bundles(shelves.staging, head.size))
     return Standing(head, published, edge, edge, frozen)
@@ -153,8 +153,7 @@ async def _finish_batch(shelves: Shelves, form: EntryForm[E], head: SignedHead, 
             raise ProofError("it leads to another head")
         if published is not None and not _follows(bundle, published):
             raise ProofError("it does not follow the published head")
-        edge = Edge(Frontier(), await _read_levels(shelves.public, bundle.old), ())
-        check_bundle(bundle, edge, form)
+        check_bundle(bundle, await _read_edge(shelves.public, form, bundle.old), form)
     except (MalformedError, ProofError) as error:
         _refuse(f"the staging bundle {key} of the head in force is damaged: {error}", "P2", "bundle-damaged")
     await publish_objects(shelves, bundle.objects)
@@ -166,23 +165,11 @@ def _follows(bundle: Bundle, published: SignedHead) -> bool:
     return published.size < old.size or (published.size, published.root) == old
 
 
-async def _read_levels(public: ObjectStore, tree: TreeHead) -> tuple[bytes, ...]:
-    """The partial tiles of a tree, lowest first. Whether they lead to its root is for `check_bundle` to say."""
-    tiles = right_edge(tree.size)
-    datas = await public.get_many([tile_path(tile) for tile in tiles])
-    levels = [b""] * (max((tile.level for tile in tiles), default=-1) + 1)
-    for tile, data in zip(tiles, datas, strict=True):
-        if data is None:
-            raise ProofError(f"{tile_path(tile)} is missing")
-        levels[tile.level] = data
-    return tuple(levels)
-
-
-async def _read_edge(public: ObjectStore, form: EntryForm[E], head: SignedHead) -> Edge:
-    keys = edge_keys(head.size, form.kinds)
+async def _read_edge(public: ObjectStore, form: EntryForm[E], tree: TreeHead) -> Edge:
+    keys = edge_keys(tree.size, form.kinds)
     objects = dict(zip(keys, await public.get_many(keys), strict=True))
     try:
-        return read_edge(TreeHead(head.size, head.root), form, objects)
+        return read_edge(tree, form, objects)
     except (MalformedError, ProofError) as error:
         _refuse(f"the published log is damaged: {error}. ctlog fsck names all of it", "P2", "tiles-damaged")
 

@@ -45,18 +45,24 @@ def grow(edge: Edge, old: TreeHead, count: int) -> Batch:
     return plan_batch(edge, old, FORM, entries, START_MS + edge.size)
 
 
+def after(batch: Batch, edge: Edge) -> Edge:
+    """The edge after a batch, by its bundle."""
+    return check_bundle(Bundle(batch.old, batch.head, batch.objects), edge, FORM)[0]
+
+
 @cache
-def built(*counts: int) -> tuple[dict[str, bytes], tuple[Batch, ...]]:
-    """Everything published after batches of these sizes, and the batches."""
+def built(*counts: int) -> tuple[dict[str, bytes], tuple[Batch, ...], tuple[Edge, ...]]:
+    """Everything published after batches of these sizes, the batches, and the edges before, between and after them."""
     edge, old = empty_edge(FORM.kinds), EMPTY
     objects: dict[str, bytes] = {}
-    batches = []
+    batches, edges = [], [edge]
     for count in counts:
         batch = grow(edge, old, count)
         objects.update(batch.objects)
-        edge, old = batch.edge, batch.head
+        edge, old = after(batch, edge), batch.head
         batches.append(batch)
-    return objects, tuple(batches)
+        edges.append(edge)
+    return objects, tuple(batches), tuple(edges)
 
 
 @settings(max_examples=25, deadline=None)
@@ -74,8 +80,10 @@ def test_a_batch_is_what_the_tree_of_all_entries_says(counts: list[int]) -> None
         wanted = [entries_path(kind.name, *width) for kind in FORM.kinds for width in widths]
         wanted += [tile_path(tile) for tile in new_tiles(batch.old.size, batch.head.size)]
         assert [key for key, _ in batch.objects] == wanted
-        assert check_bundle(parse_bundle(format_bundle(batch)), edge, FORM) == (batch.edge, batch.leaf_hashes)
-        edge, old = batch.edge, batch.head
+        grown, leaf_hashes = check_bundle(parse_bundle(format_bundle(batch)), edge, FORM)
+        planned = (batch.frontier, batch.levels, batch.tails, batch.leaf_hashes)
+        assert (grown.frontier, grown.levels, grown.tails, leaf_hashes) == planned
+        edge, old = grown, batch.head
     assert read_edge(old, FORM, {key: built_objects(counts)[key] for key in edge_keys(old.size, FORM.kinds)}) == edge
 
 
@@ -100,7 +108,7 @@ def test_levels_above_the_first_grow_too() -> None:
 
 @pytest.mark.parametrize("counts", [(5,), (250, 10), (256,), (200, 56), (100, 500)])
 def test_every_flipped_bit_of_a_bundle_is_noticed(counts: tuple[int, ...]) -> None:
-    _, batches = built(*counts)
+    _, batches, _ = built(*counts)
     data = format_bundle(batches[-1])
     for at in {*range(0, len(data), 37), *range(200), *range(len(data) - 40, len(data))}:
         flipped = bytearray(data)
@@ -117,9 +125,9 @@ def test_every_flipped_bit_of_a_bundle_is_noticed(counts: tuple[int, ...]) -> No
 @pytest.mark.parametrize("counts", [(5,), (250, 10), (256,), (200, 56)])
 def test_a_bundle_that_was_wrong_from_the_start_is_noticed(counts: tuple[int, ...]) -> None:
     """As when a bit flips in memory before the bundle is written: its own checksum is right then."""
-    _, batches = built(*counts)
+    _, batches, edges = built(*counts)
     batch = batches[-1]
-    edge = batches[-2].edge if len(batches) > 1 else empty_edge(FORM.kinds)
+    edge = edges[-2]
     for number, (key, stored) in enumerate(batch.objects):
         if key.startswith("tile/numbers"):
             continue  # nothing hashes them; the caller compares them with what was planned
@@ -141,8 +149,8 @@ def test_a_bundle_that_was_wrong_from_the_start_is_noticed(counts: tuple[int, ..
 
 
 def test_a_bundle_with_other_objects_is_noticed() -> None:
-    _, batches = built(250, 10)
-    batch, edge = batches[1], batches[0].edge
+    _, batches, edges = built(250, 10)
+    batch, edge = batches[1], edges[1]
     good = Bundle(batch.old, batch.head, batch.objects)
     check_bundle(good, edge, FORM)
     for at in range(len(batch.objects)):
@@ -161,8 +169,8 @@ def test_a_bundle_with_other_objects_is_noticed() -> None:
 
 @pytest.mark.parametrize("counts", [(1,), (255,), (256,), (257,), (256, 256, 3)])
 def test_an_edge_is_read_back_and_every_damage_to_it_is_named(counts: tuple[int, ...]) -> None:
-    objects, batches = built(*counts)
-    head, edge = batches[-1].head, batches[-1].edge
+    objects, batches, edges = built(*counts)
+    head, edge = batches[-1].head, edges[-1]
     keys = edge_keys(head.size, FORM.kinds)
     wanted = {key: objects[key] for key in keys}
     assert read_edge(head, FORM, wanted) == edge
@@ -184,7 +192,7 @@ def test_an_edge_is_read_back_and_every_damage_to_it_is_named(counts: tuple[int,
 
 
 def test_the_feed_must_tell_of_the_same_entries() -> None:
-    objects, batches = built(5)
+    objects, batches, _ = built(5)
     head = batches[-1].head
     wanted = {key: objects[key] for key in edge_keys(5, FORM.kinds)}
     feed = wanted["tile/numbers/000.p/5"]
@@ -195,7 +203,7 @@ def test_the_feed_must_tell_of_the_same_entries() -> None:
 
 
 def test_full_tiles_are_stored_as_gzip_without_a_time_and_partial_ones_as_they_are() -> None:
-    objects, _ = built(256, 3)
+    objects, _, _ = built(256, 3)
     for kind in ("data", "numbers"):
         full = objects[f"tile/{kind}/000"]
         assert full[:8] == bytes.fromhex("1f8b08") + bytes(5)  # gzip, deflate, no flags, no time
