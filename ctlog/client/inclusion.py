@@ -42,7 +42,7 @@ _MAX_DATA_TILE = WIDTH * (1 << 20)  # a log's own limit is a quarter of this per
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An SCT whose promise was kept: its entry is number `index` of the tree of `head`.
+    """An SCT whose promise was kept: its entry is number `index` of the tree of `head`, as `proof` shows.
 
     `embedded`: it stands in the certificate. `tiles`: how many hash tiles the proof was read from. `issuer_from_log`:
     the issuer's certificate, without which an embedded SCT cannot be checked, came from the log itself.
@@ -54,6 +54,7 @@ class Kept:
     embedded: bool
     tiles: int
     issuer_from_log: bool
+    proof: tuple[bytes, ...]
 
 
 def advance(trusted: TrustedLog, now_ms: int) -> Walk[TrustedLog]:
@@ -133,7 +134,7 @@ def _prove(
         evidence = prove_broken_sct(case, sct, verified.entry, trusted.policy.mmd_ms, head, (found, proof))
         raise Misbehaviour(f"another entry stands at index {index}, which the log promised", evidence=evidence)
     verify_inclusion(index, head.size, found, proof, head.root)
-    return Kept(verified, index, head, isinstance(handed, bytes), len(tiles), issuer_from_log)
+    return Kept(verified, index, head, isinstance(handed, bytes), len(tiles), issuer_from_log, tuple(proof))
 
 
 def _head(trusted: TrustedLog) -> SignedHead:
