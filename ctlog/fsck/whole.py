@@ -113,7 +113,7 @@ class _Whole:
         """Join the next span."""
         self._report.damages += result.damages
         before = self._last
-        if before is not None and result.times and result.times[0][1] < before.last_ms:
+        if before is not None and result.times and before.times and result.times[0][1] < before.times[-1][1]:
             path = tile_path(result.span.tiles[0]).replace("tile/0/", "tile/data/")
             self._report.damages.append(Damage(path, f"entry {result.span.lo} is older than the one before it (P4)"))
         self._parents += result.parents

@@ -47,7 +47,7 @@ def test_a_span_gives_what_the_whole_needs(folder: Folder) -> None:
     assert set(result.domains.values()) <= {"tile/numbers/000", "tile/numbers/001.p/44"}
     assert {domain for _, domain in result.domains} == {"us-shaken", "rcs"}
     assert result.times[0] == (0, leaves[0].timestamp_ms)
-    assert result.last_ms == leaves[-1].timestamp_ms
+    assert result.times[-1][1] == leaves[-1].timestamp_ms
 
 
 def test_bytes_that_were_fetched_are_checked_like_a_folder(folder: Folder) -> None:
