@@ -276,7 +276,8 @@ def machine() -> str:
             if line.startswith("model name"):
                 model = line.partition(": ")[2]
                 break
-    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.release()}"
+    return f"{model}, {os.cpu_count()} cores, {system}, Python {platform.python_version()}"
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -284,7 +285,8 @@ def as_text(report: dict[str, Any]) -> str:
         f"{report['machine']}; hashing kernel {report['kernel']}",
         f"P-256 verification {report['verify_us']} us, signature {report['sign_us']} us, "
         f"SHA-256 of 800 bytes {report['sha256_800_us']} us",
-        f"the disk alone: 4 KiB and fsync p50 {report['fsync_idle_ms']['p50']} ms, p99 {report['fsync_idle_ms']['p99']} ms",
+        "the disk alone, 4 KiB and fsync: "
+        f"p50 {report['fsync_idle_ms']['p50']} ms, p99 {report['fsync_idle_ms']['p99']} ms",
         f"pool {report['pool']} entries every {report['period_ms']} ms; {report['connections']} submitters; "
         f"{report['entries_at_start']} entries before, {report['entries_at_end']} after; "
         f"{report['rss_mb_at_start']} MB resident at the start",

@@ -81,7 +81,7 @@ class Reads:
             return json_answer({"consistency": []}, cache=FINAL)
         if second > tree.size:
             raise UsageError(f"the tree has {tree.size} entries, fewer than `second` ({second})", reason="beyond-tree")
-        proof = await self._published.proof(plan_consistency(first, second), tree)
+        proof = await self._published.proof(plan_consistency(first, second))
         return json_answer({"consistency": _base64_all(proof)}, cache=FINAL)
 
     async def get_proof_by_hash(self, call: Call) -> Answer:
@@ -98,7 +98,7 @@ class Reads:
         index = await self._log.find_leaf(wanted)
         if index is None or index >= size:
             raise NotFoundError(f"the first {size} entries hold none with this leaf hash", reason="unknown-hash")
-        proof = await self._published.proof(plan_inclusion(index, size), tree)
+        proof = await self._published.proof(plan_inclusion(index, size))
         return json_answer({"leaf_index": index, "audit_path": _base64_all(proof)}, cache=FINAL)
 
     async def get_entries(self, call: Call) -> Answer:
@@ -139,7 +139,7 @@ class Reads:
             raise UsageError(f"`leaf_index` ({index}) is not below `tree_size` ({size})", reason="beyond-tree")
         leaves = await self._published.entries(index, index + 1, tree)
         chains = await self._published.chains(leaves)
-        proof = await self._published.proof(plan_inclusion(index, size), tree)
+        proof = await self._published.proof(plan_inclusion(index, size))
         return json_answer({**_entry(leaves[0], chains[0]), "audit_path": _base64_all(proof)}, cache=FINAL)
 
     async def get_sct(self, call: Call) -> Answer:

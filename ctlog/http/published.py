@@ -11,12 +11,13 @@ import asyncio
 import gzip
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from ctlog.errors import StoreError
+from ctlog.http.proven import ProvenTiles
 from ctlog.merkle.proof import Plan, build
-from ctlog.merkle.tiles import WIDTH, AuthenticTiles, entries_path, plan, tile_path
-from ctlog.merkle.tree import Node, TreeHead
+from ctlog.merkle.tiles import WIDTH, entries_path, tile_path
+from ctlog.merkle.tree import TreeHead
 from ctlog.sequencer.forms import TileKind
 from ctlog.store import ObjectStore
 from ctlog.wire.checkpoint import SignedHead
@@ -63,7 +64,8 @@ class Published:
         self._observe = observe
         self._head = head
         self.kinds = {kind.name: kind for kind in kinds}
-        self.cache = ObjectCache(cache_bytes)
+        self.cache = ObjectCache(cache_bytes // 2)
+        self._proven = ProvenTiles(cache_bytes // 2)
 
     @property
     def signed_head(self) -> SignedHead:
@@ -95,17 +97,22 @@ class Published:
             found = [fetched[key] if data is None else data for key, data in zip(keys, found, strict=True)]
         return [data for data in found if data is not None]
 
-    async def authentic(self, nodes: Iterable[Node], tree: TreeHead) -> AuthenticTiles:
-        """The tiles that hold `nodes`, proven against `tree`, a published head. Raises StoreError, ProofError."""
-        tiles = plan(nodes, tree.size)
-        datas = await self.objects([tile_path(tile) for tile in tiles])
-        return AuthenticTiles(tree.size, tree.root, dict(zip(tiles, datas, strict=True)))
-
-    async def proof(self, proof_plan: Plan, tree: TreeHead) -> list[bytes]:
-        """The hashes that `proof_plan` folds. It may be about any smaller tree: its nodes are nodes of `tree` too."""
+    async def proof(self, proof_plan: Plan) -> list[bytes]:
+        """The hashes that `proof_plan` folds, proven against the published head. It may be about any smaller tree: its
+        nodes are nodes of every later one too. Raises StoreError, ProofError."""
         if not proof_plan.groups:
             return []
-        return build(proof_plan, await self.authentic(proof_plan.nodes, tree))
+        nodes, proven = proof_plan.nodes, self._proven
+        while missing := proven.missing(nodes, tree := self.tree):
+            before = proven.tree
+            keys = [tile_path(tile) for tile in missing]
+            found = await self._read(keys, keep=False)
+            for key, data in zip(keys, found, strict=True):
+                if data is None:
+                    raise StoreError(f"{key} is published but cannot be found", reason="object-missing")
+            if before != tree or proven.tree == tree:  # else another request has moved the edge on: once more
+                proven.add(tree, {tile: data for tile, data in zip(missing, found, strict=True) if data is not None})
+        return build(proof_plan, proven)
 
     async def entries(self, lo: int, hi: int, tree: TreeHead) -> list[TileLeaf]:
         """The entries [lo, hi) from the data tiles; hi <= tree.size."""
@@ -122,12 +129,12 @@ class Published:
             await asyncio.sleep(0)  # parsing is a millisecond's work: let submissions through between tiles
         return leaves
 
-    async def _read(self, keys: Sequence[str]) -> list[bytes | None]:
+    async def _read(self, keys: Sequence[str], keep: bool = True) -> list[bytes | None]:
         started = time.perf_counter()
         found = await self._store.get_many(keys)
         self._observe(time.perf_counter() - started)
         for key, data in zip(keys, found, strict=True):
-            if data is not None:
+            if keep and data is not None:
                 self.cache.put(key, data)
         return found
 

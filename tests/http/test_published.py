@@ -36,7 +36,7 @@ async def test_a_proof_is_made_from_proven_tiles_and_read_once() -> None:
     found, _, reads = published()
     for size in range(1, SIZE + 1):
         for index in range(size):
-            proof = await found.proof(plan_inclusion(index, size), found.tree)
+            proof = await found.proof(plan_inclusion(index, size))
             assert proof == PATH(index, leaves(size))
     assert found.tree.root == MTH(leaves(SIZE))
     assert len(reads) == 1
@@ -49,14 +49,14 @@ async def test_a_flipped_bit_is_no_proof() -> None:
     data[100] ^= 4
     store.objects[key] = bytes(data)
     with pytest.raises(ProofError, match=key):
-        await found.proof(plan_inclusion(0, SIZE), found.tree)
+        await found.proof(plan_inclusion(0, SIZE))
 
 
 async def test_what_is_missing_is_named() -> None:
     found, store, _ = published()
     store.objects.clear()
     with pytest.raises(StoreError, match=r"tile/0/000\.p/5"):
-        await found.proof(plan_inclusion(0, SIZE), found.tree)
+        await found.proof(plan_inclusion(0, SIZE))
     assert await found.object("issuer/" + "0" * 64) is None
 
 
