@@ -52,6 +52,8 @@ bench: .venv/.installed
 .venv/.installed: pyproject.toml $(KERNEL) .venv/.packages
 	@$(PIP) install -q --no-index --no-deps --no-build-isolation --editable .
 	@.venv/bin/ctlog --version
+	@.venv/bin/ctlog --version | grep -qv 'kernel: reference' || \
+		echo 'No C compiler, or no Python.h: hashing is done in Python, slower and with the same answers'
 	@touch $@
 
 # For whoever changes a dependency: writes the lock file anew. `uv` is fetched for this only.

@@ -31,17 +31,25 @@ _FULL = WIDTH * HASH_SIZE
 _GZIP_LEVEL = 3  # as the log itself packs full tiles
 
 
-def mend(folder: Path, head: SignedHead, domains: Mapping[str, str], say: Callable[[str], None]) -> int:
+def mend(
+    folder: Path, head: SignedHead, domains: Mapping[str, str], say: Callable[[str], None],
+    on_entries: Callable[[int], object] = lambda count: None,
+) -> int:  # fmt: skip
     """Make the derived files of the log in `folder` (its public one) whole; returns how many were written.
 
-    `domains` gives the trust domain of each root (SHA-256 in hex); `say` is told of each file that is written.
+    `domains` gives the trust domain of each root (SHA-256 in hex); `say` is told of each file that is written,
+    `on_entries` of entries that were read, each of which is read twice.
     Raises StoreError where the data tiles themselves are damaged: nothing was written then.
     """
-    return _Mender(folder, head, domains, say).run()
+    return _Mender(folder, head, domains, say, on_entries).run()
 
 
 class _Mender:
-    def __init__(self, folder: Path, head: SignedHead, domains: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, head: SignedHead, domains: Mapping[str, str], say: Callable[[str], None],
+        on_entries: Callable[[int], object],
+    ) -> None:  # fmt: skip
+        self._on_entries = on_entries
         self._folder = folder
         self._head = head
         self._domains = domains
@@ -77,6 +85,7 @@ class _Mender:
 
     def _data(self, index: int, width: int) -> bytes:
         path = entries_path("data", index, width)
+        self._on_entries(width)
         try:
             return self._read(path)
         except NotFoundError:

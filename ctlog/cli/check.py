@@ -225,9 +225,11 @@ def reindex(directory: Path, as_json: bool) -> int:
             say(f"made again  {path}")
 
     with FolderLock(directory / LOCK):
-        note = (directory / PUBLIC / "checkpoint").read_bytes()
+        head = open_head(signer, (directory / PUBLIC / "checkpoint").read_bytes())
         domains = {record.fingerprint.hex(): record.domain for record in opened.roots.records()}
-        mend(directory / PUBLIC, open_head(signer, note), domains, wrote)
+        bar = progress(2 * head.size, "reading", "entries")  # once for their hashes, once for their lines
+        mend(directory / PUBLIC, head, domains, wrote, bar.update)
+        bar.close()
         for name in (LOOKUP, f"{LOOKUP}-wal", f"{LOOKUP}-shm"):
             (directory / name).unlink(missing_ok=True)
     size = asyncio.run(_recover(opened))
