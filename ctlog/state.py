@@ -121,7 +121,8 @@ class State:
             pool_entries=self.log.waiting, pool_size=config.pool.size, period_s=config.pool.period_ms / 1000,
             window_s=(None if start is None else start / 1000, None if end is None else end / 1000),
             roots=self.accepted.by_domain, free_bytes={name: space.free_bytes for name, space in self._space.items()},
-            cache_bytes=cache_bytes, cache_hits=hits, cache_misses=misses, connections=self.connections())
+            cache_bytes=cache_bytes, cache_hits=hits, cache_misses=misses, evicted=self.log.evicted,
+            partials_removed=self.log.partials_removed, connections=self.connections())
 
     def moment(self) -> Moment:
         """For the home page."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
 from ctlog import errors
-from ctlog.http.problems import STATUS_OF_CLASS, answer_to, method_not_allowed, not_found, status_of
+from ctlog.http.problems import STATUS_OF_CLASS, STATUS_OF_REASON, answer_to, method_not_allowed, not_found, status_of
 
 MADE: dict[type[errors.CtlogError], errors.CtlogError] = {
     errors.Misbehaviour: errors.Misbehaviour("x", evidence="e"),
@@ -95,6 +97,19 @@ def test_busy_says_when() -> None:
     answer = answer_to(errors.RateLimitedError("slow", retry_after_s=7, reason="rate-limited-source"))
     assert answer.headers == (("Retry-After", "7"),)
     assert dict(answer_to(errors.PoolFullError("full", retry_after_s=0)).headers)["Retry-After"] == "1"
+
+
+def test_every_word_is_documented() -> None:
+    """The words that `ctlog.http` says itself; those of admission are compared in test_admission.py."""
+    root = Path(__file__).resolve().parents[2]
+    said = {word for path in (root / "ctlog" / "http").glob("*.py")
+            for word in re.findall(r'reason="([a-z-]+)"', path.read_text())}
+    rows = re.findall(r"^\| (`[^|]+`) \| ([0-9, ]+) \|", (root / "docs" / "http.md").read_text(), re.MULTILINE)
+    documented = {word for words, _ in rows for word in re.findall("`([a-z-]+)`", words)}
+    assert said - {"object-missing", "object-damaged"} <= documented  # these two only ever stand beside an id
+    statuses = {word: statuses for words, statuses in rows for word in re.findall("`([a-z-]+)`", words)}
+    for word, status in STATUS_OF_REASON.items():
+        assert statuses[word].strip() == str(status)
 
 
 def test_odd_paths_and_methods_are_escaped() -> None:
