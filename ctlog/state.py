@@ -122,7 +122,7 @@ class State:
             window_s=(None if start is None else start / 1000, None if end is None else end / 1000),
             roots=self.accepted.by_domain, free_bytes={name: space.free_bytes for name, space in self._space.items()},
             cache_bytes=cache_bytes, cache_hits=hits, cache_misses=misses, evicted=self.log.evicted,
-            partials_removed=self.log.partials_removed, connections=self.connections())
+            connections=self.connections())
 
     def moment(self) -> Moment:
         """For the home page."""

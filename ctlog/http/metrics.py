@@ -44,7 +44,6 @@ class Snapshot(NamedTuple):
     cache_hits: int
     cache_misses: int
     evicted: int
-    partials_removed: int
     connections: int
 
 
@@ -190,7 +189,6 @@ class _Collector(Collector):
             ("ctlog_cache_hits", "Objects that were found in memory.", now.cache_hits),
             ("ctlog_cache_misses", "Objects that had to be read from the store.", now.cache_misses),
             ("ctlog_pool_evicted", "Low entries that gave way to fresh ones.", now.evicted),
-            ("ctlog_partials_removed", "Partial tiles removed, their full tiles being public.", now.partials_removed),
             ("ctlog_process_cpu_seconds", "Processor time of the process.", time.process_time()),
         ):
             counter = CounterMetricFamily(name, text, labels=["log"])

@@ -16,7 +16,7 @@ from ctlog.sequencer.log import BatchReport
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 NOW = Snapshot(tree_size=7, head_s=1.5, frozen=False, healthy=True, pool_entries=1, pool_size=2, period_s=0.025,
                window_s=(None, 9.0), roots={"us-shaken": 3, 'o"dd': 1}, free_bytes={"public": 5}, cache_bytes=1,
-               cache_hits=2, cache_misses=3, evicted=5, partials_removed=6, connections=4)
+               cache_hits=2, cache_misses=3, evicted=5, connections=4)
 
 
 @pytest.fixture
