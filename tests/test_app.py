@@ -1,11 +1,14 @@
-"""One log, as an object and as a process: it starts, says what runs, ends well, and stops when a promise is at stake."""
+"""One log, as an object and as a process: it starts, says what runs, ends well, and stops for a promise."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import html
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +22,7 @@ from ctlog.folder import open_folder
 from ctlog.wire.rfc6962 import sct_from_json
 from ctlog.wire.static_ct import parse_leaf_index
 from tests.server import CLOSED_URL, make_log, running_log
+from tests.test_roots import pem
 
 
 async def test_the_home_page_and_what_is_linked_from_it(tmp_path: Path) -> None:
@@ -32,6 +36,31 @@ async def test_the_home_page_and_what_is_linked_from_it(tmp_path: Path) -> None:
         for path in ("checkpoint", "health", "metrics", "log.v3.json", "ct/v1/get-sth", "ct/v1/get-roots"):
             assert f'href="{path}"' in page.body.decode()
             assert (await log.get(path)).status == 200
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("curl", "openssl", "bash"))), reason="needs curl, openssl and bash")
+async def test_the_commands_on_the_home_page_work_as_typed(tmp_path: Path) -> None:
+    async with running_log(tmp_path) as log:
+        der = log.certificate()
+        (tmp_path / "cert.pem").write_bytes(pem(der))
+        (tmp_path / "issuer.pem").write_bytes(pem(log.authority.chain[0]))
+        page = html.unescape((await log.get("")).body.decode())
+        page = page.replace("https://log.test/2026/", log.url).replace(CLOSED_URL, log.url)
+        submit, look_up, _, key = re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)
+        answers = [json.loads(await shell(command, tmp_path)) for command in (submit, look_up)]
+        assert answers[0]["sct_version"] == 0
+        assert answers[1] == {"leaf_index": 0, **answers[0]}
+        (tmp_path / "log-key.pem").write_text(key + "\n")
+        (digest,) = re.findall(r"<code>(openssl pkey [^<]*)</code>", page)
+        assert (await shell(digest, tmp_path)).split()[0] == log.key.log_id.hex()
+
+
+async def shell(command: str, folder: Path) -> str:
+    """What a person at a terminal in `folder` would get."""
+    done = await asyncio.create_subprocess_exec("bash", "-c", command, cwd=folder, stdout=subprocess.PIPE)
+    out, _ = await asyncio.wait_for(done.communicate(), 20)
+    assert done.returncode == 0
+    return out.decode()
 
 
 async def test_a_resubmission_after_a_restart_gets_the_same_sct(tmp_path: Path) -> None:
