@@ -154,7 +154,9 @@ def check_held(held: dict[int, Sequenced], checked: Checked) -> None:
     for number, place in held.items():
         assert place.index < checked.head.size, f"entry {number} has an SCT and is in no published head (P3)"
         entry = checked.entries[place.index]
-        assert entry.entry == pending(number).entry, f"another entry is at the index of {number} (P7)"
+        submitted = pending(number)
+        assert entry.entry == submitted.entry, f"another entry is at the index of {number} (P7)"
+        assert entry.pre_certificate == submitted.pre_certificate, f"entry {number} has another precertificate"
         assert entry.timestamp_ms == place.timestamp_ms, f"entry {number} has another time than its SCT (P7)"
     keys = [entry.entry for entry in checked.entries]
     assert len(set(keys)) == len(keys), "an entry is in the log twice"
