@@ -55,6 +55,7 @@ _COMMANDS = {
     "demo": "demo",
     "submit": "submit",
     "verify": "verify",
+    "prove": "prove",
     "evidence": "evidence",
     "show": "show",
     "fsck": "check",
@@ -64,6 +65,8 @@ _COMMANDS = {
     "freeze": "operate",
     "reindex": "check",
     "migrate": "check",
+    "log-list": "log_list",
+    "verify-service": "verify_service",
 }
 
 
@@ -77,7 +80,7 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"ctlog.cli.{_COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

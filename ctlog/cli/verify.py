@@ -12,7 +12,7 @@ from ctlog.cli.files import read_certificates, read_key, read_one_certificate
 from ctlog.cli.many import ManyCommand
 from ctlog.cli.output import json_option, say, say_error, say_json, when
 from ctlog.cli.places import state_folder
-from ctlog.errors import CtlogError, MalformedError, Misbehaviour, StoreError, TransportError
+from ctlog.errors import CtlogError, MalformedError, Misbehaviour, StoreError, TransportError, UsageError
 
 if TYPE_CHECKING:
     from ctlog.cli.files import GivenKey
@@ -36,13 +36,18 @@ class _Seen(NamedTuple):
 
 @click.command(cls=ManyCommand)
 @click.argument("certificate", type=_FILE, metavar="CERT")
-@click.option("--log", "where", required=True, metavar="URL", help="The log's monitoring URL, or its folder.")
+@click.option("--log", "where", metavar="URL", help="The log's monitoring URL, or its folder.")
+@click.option("--proof", type=_FILE, metavar="FILE", help="Instead of --log: a proof that `ctlog prove` made; nothing "
+              "is fetched.")
 @click.option("--key", "key_text", required=True, metavar="KEY", help="The log's key, not taken from the log itself: "
               "PEM, base64, note verifier key, or a file with one.")
 @click.option("--intermediates", multiple=True, type=_FILE, metavar="PEM ...", help="The issuer's certificate; without "
               "it, the log's copy is used.")
 @json_option
-def verify(certificate: Path, where: str, key_text: str, intermediates: tuple[Path, ...], as_json: bool) -> int:
+def verify(
+    certificate: Path, where: str | None, proof: Path | None, key_text: str, intermediates: tuple[Path, ...],
+    as_json: bool,
+) -> int:
     """Check that the log at URL holds the certificate in CERT.
 
     Three things are proven with nothing but the log's key: the signature of its SCT (the receipt that stands in the
@@ -53,6 +58,7 @@ def verify(certificate: Path, where: str, key_text: str, intermediates: tuple[Pa
 
     \b
     ctlog verify cert.pem --log https://log.example/2026/ --key log-key.pem
+    ctlog verify cert.pem --proof cert.tlog-proof --key log-key.pem
 
     Exit code 0: it is in the log; 1: it is not, or something is wrong with the log; 3: that could not be found out.
     """
@@ -60,16 +66,23 @@ def verify(certificate: Path, where: str, key_text: str, intermediates: tuple[Pa
     from ctlog.client.inclusion import find
     from ctlog.client.issuers import IssuerPool
 
+    if (where is None) == (proof is None):
+        raise UsageError("give either --log or --proof")
+    if proof is not None:
+        from ctlog.cli.prove import verify_proof
+
+        return verify_proof(certificate, proof, read_key(key_text), intermediates, as_json)
+    assert where is not None
     leaf, others = read_one_certificate(certificate)
     pool = IssuerPool([*others, *(der for path in intermediates for der in read_certificates(path))])
     source = getter(where)
     now_ms = time.time_ns() // 1_000_000
-    policy = _policy(source, where, read_key(key_text))
+    policy = policy_of(source, where, read_key(key_text))
     try:
-        seen = _advance(policy, source, now_ms)
+        seen = advance_head(policy, source, now_ms)
         kept = drive(find(leaf, pool, seen.trusted, now_ms), source)
     except Misbehaviour as lie:
-        _report_lie(lie, as_json)
+        report_lie(lie, as_json)
         return 1
     except CtlogError as error:
         if not as_json:
@@ -81,7 +94,7 @@ def verify(certificate: Path, where: str, key_text: str, intermediates: tuple[Pa
     return 0
 
 
-def _policy(source: Getter, where: str, given: GivenKey) -> LogPolicy:
+def policy_of(source: Getter, where: str, given: GivenKey) -> LogPolicy:
     """Which log this is. A note verifier key names the origin; else the checkpoint does, and the key vouches for it."""
     from ctlog.client.trusted import LogPolicy
     from ctlog.wire.checkpoint import parse_checkpoint
@@ -111,7 +124,7 @@ def _published_key(source: Getter) -> LogKey:
         raise TransportError("the log names no key in log.v3.json: give its own key instead", reason="no-key") from None
 
 
-def _advance(policy: LogPolicy, source: Getter, now_ms: int) -> _Seen:
+def advance_head(policy: LogPolicy, source: Getter, now_ms: int) -> _Seen:
     """Bring the head that was seen last up to the log's head of now, and keep it."""
     from ctlog.cli.getter import drive
     from ctlog.cli.heads import HeadFile
@@ -147,7 +160,7 @@ def _resume(policy: LogPolicy, file: HeadFile, stored: bytes | None) -> TrustedL
         ) from None  # fmt: skip
 
 
-def _report_lie(lie: Misbehaviour, as_json: bool) -> None:
+def report_lie(lie: Misbehaviour, as_json: bool) -> None:
     from ctlog.client.evidence import parse_evidence
 
     evidence = parse_evidence(lie.evidence)

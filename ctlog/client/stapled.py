@@ -6,8 +6,8 @@ kilobytes beside a certificate, such as a messaging application.
 In scope: what stands in `extra`, so that the entry can be rebuilt from the certificate alone (the SCT and the hash of
 the issuer's key: both are hints, bound by the leaf's hash); making one from what `ctlog.client.inclusion` proved;
 checking one against the log's key. A file by another maker, without `extra`, is checked with the SCT that stands in the
-certificate. Out of scope: cosignatures of witnesses, and whether the certificate is good otherwise: its own signature is
-no part of an entry made from a precertificate, so its chain has to be checked besides.
+certificate. Out of scope: cosignatures of witnesses, and whether the certificate is good otherwise: its own signature
+is no part of an entry made from a precertificate, so its chain has to be checked besides.
 """
 
 from __future__ import annotations

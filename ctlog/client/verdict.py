@@ -71,7 +71,8 @@ _WORDS: dict[int, str] = {
         sct-from-the-future sct-retired-log sct-bad-signature sct-wrong-certificate sct-bad-extensions""",
     INVALID: """malformed-token compact-form malformed-header malformed-claims malformed-x5c duplicate-name alg-none
         unsupported-alg wrong-typ unknown-critical-header missing-claim malformed-claim number-not-canonical
-        unknown-ppt malformed-header-field alg-mismatch ppt-mismatch orig-mismatch dest-mismatch bad-signature""",
+        unknown-ppt malformed-header-field alg-mismatch ppt-mismatch orig-mismatch dest-mismatch
+        diversion-broken diversion-alone bad-signature""",
 }
 REASONS: Mapping[str, int] = MappingProxyType({word: code for code, words in _WORDS.items() for word in words.split()})
 """Every word of a check that did not pass -> the SIP response code for it. docs/verify-calls.md explains them."""
