@@ -134,11 +134,11 @@ def _check(source: Source, keys: _Keys, folder: Folder | None, options: Options)
         if folder is None:
             options = replace(options, on_span=lambda result: bar.update(_count(result)))
             return check_log(source, keys.log, keys.checkpoints, options)
-        lookups = LookupCheck(folder.path / "lookup.sqlite", keys.log.log_id)
+        lookups = loop.run_until_complete(LookupCheck.open(folder.path / "lookup.sqlite", keys.log.log_id))
 
         def on_span(result: SpanResult) -> None:
             bar.update(_count(result))
-            loop.run_until_complete(lookups.check(result))
+            lookups.check(result)
 
         options = replace(options, on_span=on_span, with_keys=lookups.wanted)
         report = check_log(source, keys.log, keys.checkpoints, options)

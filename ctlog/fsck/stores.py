@@ -6,6 +6,7 @@ cover (P6). Nothing is written. Out of scope: recovery, which is what the next s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ctlog.client.parallel import Damage
@@ -13,13 +14,13 @@ from ctlog.errors import CtlogError
 from ctlog.fsck.span import SpanResult
 from ctlog.fsck.whole import Report
 from ctlog.merkle.tree import HASH_SIZE
-from ctlog.store.lookups import SqliteLookupStore
+from ctlog.store.lookups import Contents, KeySums, SqliteLookupStore
 from ctlog.store.sqlite import SqliteHeadStore
 from ctlog.wire.checkpoint import open_checkpoint
 from ctlog.wire.rfc6962 import LogKey
 from ctlog.wire.signed_note import Ed25519Verifier
 
-_MAX_SENTENCES = 3
+_REBUILD = "`ctlog reindex` rebuilds it (P6)"
 
 
 async def check_heads(path: Path, key: LogKey, ed25519: Ed25519Verifier, report: Report) -> int:
@@ -53,48 +54,64 @@ async def check_heads(path: Path, key: LogKey, ed25519: Ed25519Verifier, report:
 
 
 class LookupCheck:
-    """Compares the look-ups with the entries, span by span."""
+    """Compares the look-ups with the entries: `await LookupCheck.open(...)`, `check` for each span, `close`."""
 
-    def __init__(self, path: Path, log_id: bytes) -> None:
-        """Open the look-ups; that they cannot be is a damage, that there are none is not."""
+    def __init__(self, path: Path) -> None:
+        """For `open`."""
         self._path = path
         self._store: SqliteLookupStore | None = None
         self._sentences: list[str] = []
         self._missing = not path.exists()
-        if self._missing:
-            return
-        try:
-            self._store = SqliteLookupStore(path, log_id)
-        except CtlogError as error:
-            self._sentences.append(str(error))
+        self._contents = Contents(0, KeySums(), [])
+        self._sums = KeySums()
+        self._times: list[tuple[int, int]] = []
+
+    @classmethod
+    async def open(cls, path: Path, log_id: bytes) -> LookupCheck:
+        """Open the look-ups; that they cannot be is a damage, that there are none is not."""
+        made = cls(path)
+        if not made._missing:
+            try:
+                made._store = SqliteLookupStore(path, log_id)
+                made._contents = await made._store.contents()
+            except CtlogError as error:
+                made._sentences.append(str(error))
+        return made
 
     @property
     def wanted(self) -> bool:
         """Is there anything to compare with?"""
         return self._store is not None
 
-    async def check(self, result: SpanResult) -> None:
-        """Does each entry's key lead to its place and its time?"""
-        if self._store is None:
-            return
-        lo, keys = result.span.lo, result.keys
-        covered = max(0, await self._store.size() - lo)
-        names = [keys[at : at + HASH_SIZE] for at in range(0, len(keys), HASH_SIZE)][:covered]
-        times = iter([*result.times, (1 << 62, 0)])
-        (_, time_ms), (change, later) = (0, 0), next(times)
-        for index, found in enumerate(await self._store.by_entry_keys(names), lo):
-            if index == change:
-                time_ms, (change, later) = later, next(times)
-            if (index, time_ms) not in found:
-                self._sentences.append(f"it does not lead to entry {index}; `ctlog reindex` rebuilds it (P6)")
+    def check(self, result: SpanResult) -> None:
+        """Take in a span's keys and times, in order."""
+        if result.keys and self._sums.rows == result.span.lo:
+            last = min(len(result.keys) // HASH_SIZE, self._contents.covered - result.span.lo)
+            self._sums = self._sums.plus(result.span.lo, result.keys[: max(0, last) * HASH_SIZE])
+        self._times += result.times
 
     async def close(self, size: int, report: Report) -> None:
-        """Let go of the file, and report. `size` is how many entries the log ever signed."""
+        """Compare, let go of the file, and report. `size` is how many entries the log ever signed."""
         if self._missing:
             report.notes.append(f"there are no look-ups in {self._path}; the next start makes them from the tiles")
         if self._store is not None:
-            if await self._store.size() > size:
-                sentence = f"it covers more than the {size} entries that were signed; `ctlog reindex` rebuilds it"
-                self._sentences.append(sentence)
             await self._store.close()
-        report.damages += [Damage(str(self._path), sentence) for sentence in self._sentences[:_MAX_SENTENCES]]
+            self._compare(size)
+        report.damages += [Damage(str(self._path), sentence) for sentence in self._sentences]
+
+    def _compare(self, size: int) -> None:
+        covered = self._contents.covered
+        if covered > size:
+            self._sentences.append(f"it covers more than the {size} entries that were signed; {_REBUILD}")
+        elif self._sums.rows < covered:
+            return  # data tiles are damaged, so there is nothing to compare with
+        elif self._sums != self._contents.keys:
+            self._sentences.append(f"it does not lead to the entries that are in the tiles; {_REBUILD}")
+        elif _changes(self._contents.times) != _changes([time for time in self._times if time[0] < covered]):
+            self._sentences.append(f"its times are not those of the entries; {_REBUILD}")
+
+
+def _changes(times: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Without the places at which the time stays as it was."""
+    befores = [0, *(time_ms for _, time_ms in times)]
+    return [time for before, time in zip(befores, times, strict=False) if before != time[1]]

@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import struct
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,6 +70,43 @@ class _Sums(NamedTuple):
             self.low + sum((first & 0xFFFFFFFF) - (1 << 31) for first, _ in rows),
             self.places + sum(second for _, second in rows),
         )
+
+
+class KeySums(NamedTuple):
+    """What can be said of many entry keys at once, so that they need not be looked up one by one: how many there are,
+    and sums over their first 64 bits, over their places, and over products of both, which bind each to its own."""
+
+    rows: int = 0
+    high: int = 0
+    low: int = 0
+    places: int = 0
+    products: int = 0
+
+    def plus(self, lo: int, keys: bytes) -> KeySums:
+        """With the keys (32 bytes each) of the entries from place `lo` on."""
+        prefixes = struct.unpack(">" + "q24x" * (len(keys) // 32), keys)
+        return KeySums(
+            self.rows + len(prefixes),
+            self.high + sum([prefix >> 32 for prefix in prefixes]),
+            self.low + sum([(prefix & 0xFFFFFFFF) - (1 << 31) for prefix in prefixes]),
+            self.places + sum(range(lo, lo + len(prefixes))),
+            self.products + sum([(prefix & 0xFFFF) * (place & 0xFFFF) for place, prefix in enumerate(prefixes, lo)]),
+        )
+
+
+_KEY_SUMS = (
+    "SELECT count(*), coalesce(sum(prefix >> 32), 0), coalesce(sum((prefix & 4294967295) - 2147483648), 0),"
+    " coalesce(sum(place), 0), coalesce(sum((prefix & 65535) * (place & 65535)), 0) FROM entry WHERE place < ?"
+)
+
+
+class Contents(NamedTuple):
+    """All that is on the disk of the entries [0, covered): the sums of their keys, and their times as (first place,
+    time in ms), where each time holds up to the next place."""
+
+    covered: int
+    keys: KeySums
+    times: list[tuple[int, int]]
 
 
 class _State(NamedTuple):
@@ -135,6 +173,10 @@ class SqliteLookupStore:
         """See LookupStore."""
         return (await self._database.run(lambda: self._find("certificate", [certificate_hash])))[0]
 
+    async def contents(self) -> Contents:
+        """What is on the disk, to be compared with the tiles by `ctlog fsck`."""
+        return await self._database.run(self._contents)
+
     async def close(self) -> None:
         """See LookupStore. What is in memory is written first, so that the next start has nothing to read again."""
         try:
@@ -175,6 +217,12 @@ class SqliteLookupStore:
 
     def _state(self) -> _State:
         return _State.parse(*self._connection.execute("SELECT record, digest FROM state").fetchone())
+
+    def _contents(self) -> Contents:
+        covered = self._state().covered
+        sums = KeySums(*self._connection.execute(_KEY_SUMS, (covered,)).fetchone())
+        times = "SELECT first, timestamp_ms FROM times WHERE first < ? ORDER BY first"
+        return Contents(covered, sums, self._connection.execute(times, (covered,)).fetchall())
 
     def _add(self, lo: int, rows: Sequence[LookupRow]) -> None:
         if lo > self._size:

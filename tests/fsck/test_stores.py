@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from ctlog.client.fetch import DirectoryFetcher
 from ctlog.folder import Folder, open_folder
 from ctlog.fsck.sources import FolderSource
-from ctlog.fsck.span import SpanResult
 from ctlog.fsck.stores import LookupCheck, check_heads
 from ctlog.fsck.whole import Options, Report, check_log
+from ctlog.merkle.hashing import leaf_hash
+from ctlog.sequencer.forms import StaticCtForm
 from ctlog.sequencer.signer import sign_head
+from ctlog.store import LookupRow
+from ctlog.store.lookups import SqliteLookupStore
 from tests.whole_log import make_log
 
 
@@ -47,12 +51,9 @@ def check(folder: Folder) -> Report:
 
 async def _check(folder: Folder) -> Report:
     signer = folder.signer()
-    lookups = LookupCheck(folder.path / "lookup.sqlite", signer.log_id)
-    results: list[SpanResult] = []
-    options = Options(with_keys=lookups.wanted, processes=1, on_span=results.append)
+    lookups = await LookupCheck.open(folder.path / "lookup.sqlite", signer.log_id)
+    options = Options(with_keys=lookups.wanted, processes=1, on_span=lookups.check)
     report = check_log(FolderSource(folder.path / "public"), signer.key, signer.checkpoint_key, options)
-    for result in results:
-        await lookups.check(result)
     size = await check_heads(folder.config.head_store_path(folder.path), signer.key, signer.checkpoint_key, report)
     await lookups.close(size, report)
     return report
@@ -100,6 +101,49 @@ def test_look_ups_of_another_log_of_that_size_are_named(folder: Folder, tmp_path
     other = make_log(tmp_path / "other" / "log", [60, 10])
     shutil.copy(other.path / "lookup.sqlite", folder.path)
     assert named(check(folder)) == {"lookup.sqlite"}
+
+
+def rewrite(folder: Folder, change: Callable[[list[LookupRow]], list[LookupRow]]) -> None:
+    """Make the look-ups anew, whole in themselves, from rows that were changed."""
+    read = DirectoryFetcher(folder.path / "public").read
+    stored = StaticCtForm().stored(read("tile/data/000.p/70"))
+    rows = [LookupRow(e.timestamp_ms, e.entry_key, leaf_hash(e.leaf), e.certificate_hash) for e in stored]
+    for path in folder.path.glob("lookup.sqlite*"):
+        path.unlink()
+
+    async def make() -> None:
+        store = SqliteLookupStore(folder.path / "lookup.sqlite", folder.signer().log_id)
+        await store.add(0, change(rows))
+        await store.close()
+
+    asyncio.run(make())
+
+
+def swapped(rows: list[LookupRow]) -> list[LookupRow]:
+    keys = [row.entry_key for row in rows]
+    keys[3], keys[4] = keys[4], keys[3]
+    return [row._replace(entry_key=key) for row, key in zip(rows, keys, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: rows, None),
+        (lambda rows: rows[:50], None),
+        (lambda rows: [rows[0]._replace(entry_key=bytes(32)), *rows[1:]], "does not lead to the entries"),
+        (swapped, "does not lead to the entries"),
+        (lambda rows: [*rows[:9], rows[9]._replace(timestamp_ms=5), *rows[10:]], "its times are not"),
+        (lambda rows: [*rows, rows[0]], "covers more than the 70 entries"),
+    ],
+    ids=["the same", "fewer", "a wrong key", "two keys swapped", "a wrong time", "more"],
+)
+def test_look_ups_that_tell_of_other_entries_are_named(
+    folder: Folder, change: Callable[[list[LookupRow]], list[LookupRow]], words: str | None
+) -> None:
+    rewrite(folder, change)
+    report = check(folder)
+    assert named(report) == (set() if words is None else {"lookup.sqlite"})
+    assert words is None or words in report.damages[0].sentence
 
 
 def test_look_ups_that_are_no_database_are_named(folder: Folder) -> None:
