@@ -93,7 +93,8 @@ class History:
         return self._names.number(name)
 
     def name(self, number: int) -> str:
-        """The inverse of `name_number`; "" for 0, and for `OTHER`."""
+        """The inverse of `name_number`; "" for 0, and for a name that came after the first 65,536, of which the number
+        is a hash: equal numbers are equal names even so."""
         return self._names.name(number)
 
     def append(self, records: Sequence[bytes]) -> None:

@@ -5,6 +5,7 @@ In scope: one file each. Out of scope: which files are in force, and when any of
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import struct
@@ -18,9 +19,10 @@ from typing import Any
 from ctlog.errors import StoreError
 from monitor.claims import RECORD_SIZE
 
-MAX_NAMES = 1 << 20
-"""Names beyond these share the number `OTHER`: no flood of invented holders fills the memory."""
-OTHER = 0xFFFFFFFF
+MAX_NAMES = 1 << 16
+"""Names beyond these are kept as a hash only: no flood of invented holders fills the memory."""
+HASHED = 1 << 31
+"""The numbers from here on stand for names of which only a hash is known."""
 MAX_NAME = 1024  # octets; what is longer is cut
 MERGE_RECORDS = 1 << 16  # what a merge holds in memory
 
@@ -81,7 +83,7 @@ class Names:
         name = data.decode("utf-8", "replace")
         if name not in self._numbers:
             if len(self._names) > MAX_NAMES:
-                return OTHER
+                return HASHED | int.from_bytes(hashlib.sha256(data).digest()[:4], "big") >> 1
             self._numbers[name] = len(self._names)
             self._names.append(name)
             self._pending.append(len(data).to_bytes(2, "big") + data)

@@ -13,7 +13,7 @@ from monitor.state.alerts import insert_alerts
 from monitor.state.database import Database
 from monitor.state.rows import NewAlert, SctRow
 
-_COLUMNS = "id, log_id, sct, entry, timestamp_ms, log_index, source, handed_ms, status, detail, checked_ms"
+_COLUMNS = "id, log_id, sct, leaf, timestamp_ms, log_index, source, handed_ms, status, detail, checked_ms"
 
 
 class TaskRow(NamedTuple):

@@ -205,12 +205,12 @@ class ItemRow(NamedTuple):
 
 
 class SctRow(NamedTuple):
-    """An SCT under audit. `entry`: format_signed_entry of what it is over; `log_index`: its place, if it says one."""
+    """An SCT under audit. `leaf`: the MerkleTreeLeaf that it promises; `log_index`: its place, if it says one."""
 
     id: str
     log_id: bytes
     sct: bytes
-    entry: bytes
+    leaf: bytes
     timestamp_ms: int
     log_index: int | None
     source: str

@@ -62,7 +62,7 @@ CREATE INDEX authorisations_by_value ON authorisations (kind, value);
 CREATE TABLE items (id TEXT PRIMARY KEY, spec BLOB NOT NULL, added_ms INTEGER NOT NULL, removed_ms INTEGER);
 CREATE TABLE baselines (item TEXT PRIMARY KEY, profile BLOB NOT NULL, updated_ms INTEGER NOT NULL);
 CREATE TABLE scts (
-    id TEXT PRIMARY KEY, log_id BLOB NOT NULL, sct BLOB NOT NULL, entry BLOB NOT NULL, timestamp_ms INTEGER NOT NULL,
+    id TEXT PRIMARY KEY, log_id BLOB NOT NULL, sct BLOB NOT NULL, leaf BLOB NOT NULL, timestamp_ms INTEGER NOT NULL,
     log_index INTEGER, source TEXT NOT NULL, handed_ms INTEGER NOT NULL, status TEXT NOT NULL,
     detail TEXT NOT NULL DEFAULT '', checked_ms INTEGER
 ) WITHOUT ROWID;

@@ -82,9 +82,12 @@ def test_names_have_numbers_that_stay(folder):
 def test_a_flood_of_names_is_bounded(folder, monkeypatch):
     monkeypatch.setattr(files, "MAX_NAMES", 3)
     history = History(folder)
-    assert [history.name_number(name) for name in "abcde"] == [1, 2, 3, files.OTHER, files.OTHER]
-    assert history.name_number("b") == 2
-    assert history.name(files.OTHER) == ""
+    numbers = [history.name_number(name) for name in "abcde"]
+    assert numbers[:3] == [1, 2, 3]
+    assert files.HASHED <= min(numbers[3:]) <= max(numbers[3:]) < 1 << 32
+    assert numbers[3] != numbers[4]
+    assert [history.name_number(name) for name in "abcde"] == numbers
+    assert [history.name(number) for number in numbers[2:]] == ["c", "", ""]
 
 
 @settings(max_examples=40, deadline=None)
