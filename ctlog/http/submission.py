@@ -156,22 +156,21 @@ class Submissions:
 
     async def _sequence(self, pending: PendingEntry) -> tuple[Sequenced, bool]:
         """A place in the log; and whether it is a new one, which its issuer and root pay for."""
-        gate, now_s = self._gate, time.monotonic()
-        issuer = pending.issuers[0].fingerprint
-        gate.issuers.take(issuer, now_s)
-        gate.roots.take(pending.root, now_s)
+        now_s = time.monotonic()
         size = self._log.head.size
+        paid: list[tuple[Buckets, bytes]] = []
+        new = False
         try:
+            for buckets, key in ((self._gate.issuers, pending.issuers[0].fingerprint), (self._gate.roots, pending.root)):
+                buckets.take(key, now_s)
+                paid.append((buckets, key))
             place = await self._log.add(pending)
-        except BaseException:
-            gate.issuers.give_back(issuer, now_s)
-            gate.roots.give_back(pending.root, now_s)
-            raise
-        if place.index >= size:
-            return place, True
-        gate.issuers.give_back(issuer, now_s)
-        gate.roots.give_back(pending.root, now_s)
-        return place, False
+            new = place.index >= size
+        finally:
+            if not new:
+                for buckets, key in paid:
+                    buckets.give_back(key, now_s)
+        return place, new
 
 
 def decode_chain(body: bytes) -> list[bytes]:
