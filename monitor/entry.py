@@ -127,6 +127,8 @@ class Entry:
     key_hash: bytes
     not_before_ms: int | None
     not_after_ms: int | None
+    is_resolved: bool = False
+    """Whether what stands at its references has been added to its claims."""
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -167,7 +169,7 @@ class Entry:
         known = self.identity
         merged = tuple(dict.fromkeys((*known.claims, *claims)))
         labels = entry_labels((*merged, *known.readings), known.by_reference, readable=False)
-        return replace(self, identity=known._replace(claims=merged, labels=labels))
+        return replace(self, identity=known._replace(claims=merged, labels=labels), is_resolved=True)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -66,6 +66,11 @@ def same_holder(one: str, other: str) -> bool:
     return short == long or (len(short) >= _SHORTEST and long.startswith(short))
 
 
+def bucket(name: str) -> str:
+    """Give what two normal forms have in common if they are the same holder: for finding candidates fast."""
+    return _PLURAL.sub("", name).replace(" ", "")[:_SHORTEST_WORDS]
+
+
 def organisation(name: bytes) -> str:
     """Give the organisation of a Name as written (the first, if there are several), else its common name; "" if it has
     neither. Total."""

@@ -1,0 +1,115 @@
+"""By which reading an entry concerns somebody: as it says, as it was probably meant, or by accident (T-21, T-22).
+
+In scope: the roles of second readings of one entry; numbers as they are dialled in the countries of a trust domain,
+found fast (`variants`) and then weighed with the metadata of `phonenumbers` (`readings`). Out of scope: who is
+concerned (`monitor.watchlist`), how much it matters (`monitor.rules.form`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from phonenumbers import PhoneMetadata
+
+from ctlog.tn.identity import shaken_code
+from ctlog.tn.labels import fold_code
+from ctlog.tn.national import ACCIDENTAL, INTENDED, NationalReading, second_readings
+from ctlog.tn.numbers import MAX_DIGITS, Claim, NumberRange, ServiceProviderCode, TelephoneNumber
+from ctlog.x509.names import OID_COMMON_NAME, attribute
+from monitor.entry import Entry
+
+EXACT, UNREADABLE = "exact", "unreadable"
+_MAX_WEIGHED = 64  # second readings of one entry that are weighed against each other
+
+
+class Plan(NamedTuple):
+    """How a country dials.
+
+    code: its calling code. heads: what may stand before a national number. lengths: how many digits that has. abroad:
+    what is dialled before a number with a country code.
+    """
+
+    code: str
+    heads: tuple[str, ...]
+    lengths: frozenset[int]
+    abroad: tuple[str, ...]
+
+
+class Dialling:
+    """The dialling plans of some countries."""
+
+    def __init__(self, regions: Sequence[str]) -> None:
+        """regions: ISO 3166-1 codes; those that `phonenumbers` does not know have no plan."""
+        self.regions = tuple(regions)
+        self.plans = tuple(dict.fromkeys(plan for region in self.regions if (plan := _plan(region))))
+        self._abroad = tuple(head for plan in self.plans for head in plan.abroad)
+        self._lengths = frozenset(
+            length + len(head) for plan in self.plans for length in plan.lengths for head in plan.heads
+        )
+
+    def may_vary(self, digits: str) -> bool:
+        """Whether `variants` may have something; cheap, and true for hardly any number that is written in E.164."""
+        return len(digits) in self._lengths or digits.startswith(self._abroad)
+
+    def variants(self, digits: str) -> list[str]:
+        """Give what is reached by dialling `digits` in one of the countries, with the country code; itself left out.
+
+        At least what `readings` says.
+        """
+        found = [
+            plan.code + digits[len(head) :]
+            for plan in self.plans
+            for head in plan.heads
+            if len(digits) - len(head) in plan.lengths and digits.startswith(head)
+        ]
+        found += [digits[len(head) :] for head in self._abroad if digits.startswith(head) and len(digits) > len(head)]
+        return [each for each in dict.fromkeys(found) if each != digits and len(each) <= MAX_DIGITS]
+
+    def readings(self, claim: TelephoneNumber | NumberRange) -> tuple[NationalReading, ...]:
+        """Give the readings by the countries' own formats, weighed; not the one as written."""
+        return second_readings(claim, self.regions)[1:]
+
+    def as_written(self, claim: TelephoneNumber | NumberRange) -> NationalReading | None:
+        """Weigh the reading as written, if there is another one that could be in use."""
+        found = second_readings(claim, self.regions)
+        return found[0] if any(reading.is_valid for reading in found[1:]) else None
+
+
+@lru_cache(64)
+def _plan(region: str) -> Plan | None:
+    metadata = PhoneMetadata.metadata_for_region(region)
+    if metadata is None or metadata.general_desc is None:
+        return None
+    lengths = frozenset(length for length in metadata.general_desc.possible_length if length > 0)
+    code, trunk = str(metadata.country_code), metadata.national_prefix or ""
+    # "+44 (0)20 ..." is written 44020...; behind the code alone a number is as in E.164, and no variant. In North
+    # America the digit before a national number is that code.
+    heads = dict.fromkeys(("", trunk if trunk != code else "", code + trunk if trunk else ""))
+    prefixes = (metadata.international_prefix or "", metadata.preferred_international_prefix or "")
+    return Plan(code, tuple(heads), lengths, tuple({prefix for prefix in prefixes if prefix.isdecimal()}))
+
+
+@lru_cache(64)
+def _dialling(regions: tuple[str, ...]) -> Dialling:
+    return Dialling(regions)
+
+
+def dialling_of(regions: Iterable[str]) -> Dialling:
+    """Give the dialling plans of these countries, each made once."""
+    return _dialling(tuple(dict.fromkeys(regions)))
+
+
+def reading_role(entry: Entry, claim: Claim) -> str:
+    """Say whether a second reading of an entry is what it was probably meant to say: INTENDED or ACCIDENTAL.
+
+    A code is meant if the common name says it; a number, if it is the only reading that can be a number in use. The
+    rest is an accident, which is graver: its owner has nothing to do with the certificate.
+    """
+    if isinstance(claim, ServiceProviderCode):
+        names = attribute(entry.parsed.subject, OID_COMMON_NAME) if entry.parsed else []
+        return INTENDED if fold_code(claim.code) in map(shaken_code, names) else ACCIDENTAL
+    numbers = [each for each in entry.identity.readings if not isinstance(each, ServiceProviderCode)]
+    valid = [each for each in numbers[:_MAX_WEIGHED] if second_readings(each, ())[0].is_valid]
+    return INTENDED if valid == [claim] else ACCIDENTAL

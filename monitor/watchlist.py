@@ -1,0 +1,329 @@
+"""What owners asked for, made to be compared with every entry of every log; does this entry touch it?
+
+In scope: the watch list as one immutable value, small enough for a million numbers; `select`, which in about a
+microsecond says whether an entry must be read in full; `match`, which says whom an entry concerns and by which reading
+of it. An entry is matched on its own digits, on every plausible reading of a malformed one, and what cannot be read at
+all concerns everyone in its trust domain. Out of scope: what to think of it (`monitor.rules`), the file form
+(`monitor.watch_file`).
+
+`select` may say yes where `match` finds nobody, never the other way round: what a trust domain, an exclusion or a
+country's metadata leaves out is decided with the whole entry at hand.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from ctlog.errors import UsageError
+from ctlog.tn.labels import ONE, PREFIX, SPC, UNINDEXABLE, Label, fold_code
+from ctlog.tn.national import ACCIDENTAL, INTENDED, regions_of
+from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber, interval
+from ctlog.tn.readings import is_unbounded
+from monitor.entry import Entry
+from monitor.glance import Glance
+from monitor.holder import bucket, holder_name, normalise, organisation, same_holder
+from monitor.items import ANYTHING, GROUP, HOLDER, ISSUER, KEY, NUMBER, Group, Item, prefix_blocks
+from monitor.number_index import NumberIndex, RangeIndex, point
+from monitor.reading_roles import EXACT, UNREADABLE, Dialling, dialling_of, reading_role
+
+MANY = 64  # items of one group that one claim touches before they are told of together
+_CACHED = 65536
+_RANK = {EXACT: 0, INTENDED: 1, ACCIDENTAL: 1, UNREADABLE: 2}
+
+
+class Hit(NamedTuple):
+    """An item that an entry concerns.
+
+    claim: what of the entry touches it; None for holders, issuers, keys, and where nothing can be read. reading:
+    "exact" (it says so), "intended" or "accidental" (it may be taken to say so, and probably was or was not meant to),
+    "unreadable". covers: how many numbers the claim covers besides one. items: how many items this stands for; above 1
+    the item is the whole group.
+    """
+
+    item: Item
+    claim: Claim | None
+    reading: str
+    covers: int = 0
+    items: int = 1
+
+
+class Watchlist:
+    """An immutable watch list; it remembers which labels concern nobody, so it is for one thread."""
+
+    def __init__(self, items: Iterable[Item] = ()) -> None:
+        """items: each kind as often as wanted; ids must differ. Raises: UsageError."""
+        self._groups: list[Group] = []
+        self._others: list[Item] = []  # all items but numbers
+        self._numbers, self._ranges = _sorted_out(items, self._groups, self._others)
+        self._by_code: dict[str, list[Item]] = {}
+        self._by_holder: dict[str, list[Item]] = {}
+        self._by_issuer: dict[str, list[Item]] = {}
+        self._by_key: dict[bytes, list[Item]] = {}
+        for item in self._others:
+            if isinstance(item.value, ServiceProviderCode):
+                self._by_code.setdefault(fold_code(item.value.code), []).append(item)
+            elif item.kind == KEY and isinstance(item.value, bytes):
+                self._by_key.setdefault(item.value, []).append(item)
+            elif item.kind in (HOLDER, ISSUER) and isinstance(item.value, str):
+                where = self._by_holder if item.kind == HOLDER else self._by_issuer
+                where.setdefault(bucket(normalise(item.value)), []).append(item)
+        domains = {group.trust_domain for group in self._groups if group.trust_domain}
+        self._dialling = dialling_of(region for domain in sorted(domains) for region in regions_of(domain))
+        self._labels: dict[tuple[Label, ...], bool] = {}
+        self._subjects: dict[bytes, bool] = {}
+        self._issuers: dict[bytes, bool] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers) + len(self._others)
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups, in the order of their first item."""
+        return tuple(self._groups)
+
+    def items(self) -> Iterator[Item]:
+        """Every item: first those that are no single numbers, then these in order."""
+        yield from self._others
+        yield from map(self._number, range(len(self._numbers)))
+
+    # The hot path -----------------------------------------------------------------------------------------------------
+
+    def select(self, glances: Sequence[Glance]) -> list[int]:
+        """Give the positions of the entries that have to be read in full, because they may concern somebody."""
+        known = self._labels
+        named, issued, keyed = bool(self._by_holder), bool(self._by_issuer), bool(self._by_key)
+        found = []
+        for at, (issuer, _, subject, spki, labels) in enumerate(glances):
+            touches = known.get(labels)
+            if touches is None:
+                touches = self._concerns(labels)
+            if touches or (
+                (named and self._has_name(self._subjects, subject, self._by_holder, holder_name))
+                or (issued and self._has_name(self._issuers, issuer, self._by_issuer, organisation))
+                or (keyed and sha256(spki).digest() in self._by_key)
+            ):
+                found.append(at)
+        return found
+
+    def match_labels(self, batch: Sequence[tuple[Label, ...]]) -> list[int]:
+        """The same by labels alone, for entries of which nothing else is known (a feed, an index)."""
+        known = self._labels
+        return [
+            at for at, labels in enumerate(batch) if (known[labels] if labels in known else self._concerns(labels))
+        ]
+
+    def _concerns(self, labels: tuple[Label, ...]) -> bool:
+        if len(labels) == 1 and labels[0][0] == ONE:
+            return self._label_concerns(labels[0])  # hardly ever seen again, and soon found: not to be remembered
+        if len(self._labels) >= _CACHED:
+            self._labels.clear()
+        self._labels[labels] = found = any(map(self._label_concerns, labels))
+        return found
+
+    def _label_concerns(self, label: Label) -> bool:
+        kind, value = label
+        if kind == SPC:
+            return value in self._by_code
+        if kind == ONE:
+            if not value.isdecimal():
+                return False  # "*67#": whoever it may concern has a label of his own, or it is unindexable
+            width = len(value)
+            at = point(width, int(value))
+            if self._numbers.has(at) or self._ranges.has(at):
+                return True
+            return self._dialling.may_vary(value) and self._dialled_concerns(value, 1)
+        if kind == PREFIX:
+            fixed = value.rstrip("x")
+            count = 10 ** (len(value) - len(fixed))
+            start = fixed.ljust(len(value), "0")
+            return self._has(len(value), int(start), count) or self._dialled_concerns(start, count)
+        return label == UNINDEXABLE and len(self) > 0
+
+    def _has(self, width: int, first: int, count: int) -> bool:
+        lo = point(width, first)
+        return bool(self._numbers.between(lo, lo + count) or self._ranges.meeting(lo, lo + count))
+
+    def _dialled_concerns(self, start: str, count: int) -> bool:
+        return any(self._has(len(digits), int(digits), count) for digits in self._dialling.variants(start))
+
+    def _has_name(
+        self, known: dict[bytes, bool], name: bytes, items: dict[str, list[Item]], read: Callable[[bytes], str]
+    ) -> bool:
+        found = known.get(name)
+        if found is None:
+            if len(known) >= _CACHED:
+                known.clear()
+            known[name] = found = bool(_named(items, normalise(read(name))))
+        return found
+
+    # The whole answer -------------------------------------------------------------------------------------------------
+
+    def match(self, entry: Entry) -> list[Hit]:
+        """Say whom an entry concerns: each item once, by the reading that says most; those it says least about last.
+
+        Hits by claims come in the order of the entry's claims. One claim that touches more than 64 items of a group is
+        one hit for the group.
+        """
+        found: dict[str, Hit] = {}
+        touching = self._touching(entry.identity.claims, EXACT)
+        for hit in (*touching, *self._by_reading(entry), *self._by_names(entry)):
+            if hit.item.group.concerns(entry.trust_domain):
+                known = found.get(hit.item.id)
+                if known is None or _says_more(hit, known):
+                    found[hit.item.id] = hit
+        if self._is_anybodys(entry):
+            told = {hit.item.group.tell for hit in found.values()}
+            for group in self._groups:
+                if group.tell not in told and group.concerns(entry.trust_domain):
+                    told.add(group.tell)
+                    hit = Hit(Item(ANYTHING, group.name, group), None, UNREADABLE)
+                    found[hit.item.id] = hit
+        return sorted(found.values(), key=lambda hit: _RANK[hit.reading])
+
+    def _touching(self, claims: Iterable[Claim], reading: str) -> Iterator[Hit]:
+        for claim in claims:
+            yield from self._hits(claim, claim, reading)
+
+    def _by_reading(self, entry: Entry) -> Iterator[Hit]:
+        """What it may be taken to say: second readings, and numbers as they are dialled in a country."""
+        for claim in entry.identity.readings:
+            hits = self._hits(claim, claim, EXACT)
+            first = next(hits, None)
+            if first:
+                role = reading_role(entry, claim)
+                yield first._replace(reading=role)
+                yield from (hit._replace(reading=role) for hit in hits)
+        dialling = dialling_of(regions_of(entry.trust_domain)) if entry.trust_domain else self._dialling
+        for claim in entry.identity.claims:
+            if not isinstance(claim, ServiceProviderCode):
+                yield from self._dialled(claim, dialling)
+
+    def _dialled(self, claim: TelephoneNumber | NumberRange, dialling: Dialling) -> Iterator[Hit]:
+        span = interval(claim)
+        if span is None or not any(
+            self._has(len(digits), int(digits), span[2] - span[1]) for digits in dialling.variants(_start(claim))
+        ):
+            return
+        for reading in dialling.readings(claim):
+            # What cannot be told is taken for an accident, the graver of the two: somebody watches just this number.
+            yield from self._hits(reading.claim, claim, INTENDED if reading.role == INTENDED else ACCIDENTAL)
+
+    def _hits(self, wanted: Claim, claim: Claim, reading: str) -> Iterator[Hit]:
+        """Find the items that `wanted` touches, for hits by `claim`."""
+        if isinstance(wanted, ServiceProviderCode):
+            for item in self._by_code.get(fold_code(wanted.code), ()):
+                yield Hit(item, claim, reading)
+            return
+        span = interval(wanted)
+        if span is None:
+            return
+        lo = point(span[0], span[1])
+        hi = lo + span[2] - span[1]
+        places, spans = self._numbers.between(lo, hi), self._ranges.meeting(lo, hi)
+        many = self._crowds(places, spans) if len(places) + len(spans) > MANY else {}
+        for at, count in many.items():
+            group = self._groups[at]
+            yield Hit(Item(GROUP, group.name, group), claim, reading, hi - lo - 1, count)
+        crowded = {id(self._groups[at]) for at in many}
+        for item in (
+            *(self._others[self._ranges.owners[at]] for at in spans),
+            *(self._number(at) for at in places if self._numbers.owners[at] not in many),
+        ):
+            if id(item.group) not in crowded and not _is_excluded(item, wanted):
+                yield Hit(item, claim, reading, hi - lo - 1)
+
+    def _crowds(self, places: range, spans: Sequence[int]) -> dict[int, int]:
+        """Find the groups of which more than `MANY` items are touched: which, and how many items."""
+        order = {id(group): at for at, group in enumerate(self._groups)}
+        counts = Counter(map(self._numbers.owners.__getitem__, places))
+        counts.update(order[id(self._others[self._ranges.owners[at]].group)] for at in spans)
+        return {owner: count for owner, count in counts.items() if count > MANY}
+
+    def _number(self, at: int) -> Item:
+        width, value = divmod(self._numbers.points[at], point(1, 0))
+        digits = TelephoneNumber(str(value).zfill(width))
+        return Item(NUMBER, digits, self._groups[self._numbers.owners[at]], self._numbers.added[at])
+
+    def _by_names(self, entry: Entry) -> Iterator[Hit]:
+        if entry.parsed is None:
+            return
+        issuing = normalise(organisation(entry.parsed.issuer))
+        for item in (
+            *_named(self._by_holder, entry.holder_key), *_named(self._by_issuer, issuing),
+            *self._by_key.get(entry.key_hash, ()),
+        ):  # fmt: skip
+            yield Hit(item, None, EXACT)
+
+    def _is_anybodys(self, entry: Entry) -> bool:
+        """Whether an entry may concern people whom no reading of it names."""
+        identity = entry.identity
+        if not identity.is_unindexable or not (identity.claims_number or entry.parsed is None):
+            return False
+        if identity.by_reference and not entry.is_resolved:
+            return True
+        claims = (*identity.claims, *identity.readings)
+        return not claims or any(isinstance(each, TelephoneNumber) and is_unbounded(each) for each in claims)
+
+
+def _start(claim: TelephoneNumber | NumberRange) -> str:
+    return claim.digits if isinstance(claim, TelephoneNumber) else claim.start
+
+
+def _says_more(hit: Hit, known: Hit) -> bool:
+    if _RANK[hit.reading] != _RANK[known.reading]:
+        return _RANK[hit.reading] < _RANK[known.reading]
+    return hit.covers < known.covers
+
+
+def _named(items: dict[str, list[Item]], name: str) -> list[Item]:
+    candidates = items.get(bucket(name), ())
+    return [item for item in candidates if isinstance(item.value, str) and same_holder(normalise(item.value), name)]
+
+
+def _is_excluded(item: Item, wanted: Claim) -> bool:
+    return item.group.excludes(item.value if isinstance(item.value, TelephoneNumber) else wanted)
+
+
+def _sorted_out(items: Iterable[Item], groups: list[Group], others: list[Item]) -> tuple[NumberIndex, RangeIndex]:
+    """Tell numbers and spans of numbers from the rest; collect the groups, and all items but single numbers."""
+    numbers = array("Q"), array("I"), array("Q")
+    spans = array("Q"), array("Q"), array("I")
+    owners: dict[int, int] = {}
+    seen: set[str] = set()
+    for item in items:
+        owner = owners.get(id(item.group))
+        if owner is None:
+            if item.group.name in seen:
+                raise UsageError(f"two groups of the watch list have the name {item.group.name!r}")
+            owner = owners[id(item.group)] = len(groups)
+            seen.add(item.group.name)
+            groups.append(item.group)
+        value = item.value
+        if isinstance(value, TelephoneNumber):
+            _append(numbers, point(len(value.digits), int(value.digits)), owner, item.added_ms)
+            continue
+        if item.id in seen:
+            raise UsageError(f"{item.id} is in the watch list twice")
+        seen.add(item.id)
+        for block in _blocks(item):
+            span = interval(block)
+            if span:
+                lo = point(span[0], span[1])
+                _append(spans, lo, lo + span[2] - span[1], len(others))
+        others.append(item)
+    return NumberIndex(*numbers), RangeIndex(*spans)
+
+
+def _append(columns: tuple[array[int], array[int], array[int]], *row: int) -> None:
+    for column, value in zip(columns, row, strict=True):
+        column.append(value)
+
+
+def _blocks(item: Item) -> Sequence[TelephoneNumber | NumberRange]:
+    if isinstance(item.value, NumberRange):
+        return (item.value,)
+    return prefix_blocks(item.value) if item.kind == "prefix" and isinstance(item.value, str) else ()
