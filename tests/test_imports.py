@@ -42,9 +42,11 @@ MAY_ENTER = {
 # Bytes and values in, bytes and values out: nothing that waits, looks at the clock or the disk, or rolls dice.
 PURE = re.compile(
     r"ctlog\.(errors|merkle|wire|x509|tn|admission)(\..*)?"
-    r"|ctlog\.client\.(trusted|evidence|evidence_text|sct|passport|dossier|log_list)"
+    r"|ctlog\.client\.(trusted|evidence|evidence_text|sct|sct_policy|passport|dossier|log_list|stapled|lru)"
+    r"|ctlog\.client\.(verdict|credential|coverage|call_cache|diversion|activation)"
     r"|ctlog\.sequencer\.plan"
-    r"|monitor\.(entry|glance|holder|salvage|rcs|rules(\..*)?|watchlist|alert|health)"
+    r"|monitor\.(entry|glance|holder|salvage|rcs|rules(\..*)?|watchlist|alert|health|claims)"
+    r"|monitor\.(items|number_index|reading_roles|replay|toml_places|watch_file)"
 )
 IMPURE = {
     *("asyncio", "time", "os", "pathlib", "socket", "sqlite3", "random", "logging", "aiohttp"),
