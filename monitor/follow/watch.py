@@ -44,6 +44,8 @@ class Found:
     alerts: list[NewAlert] = field(default_factory=list)
     scts: list[SctRow] = field(default_factory=list)
     baselines: dict[str, bytes] = field(default_factory=dict)
+    is_aside: bool = False
+    """Whether they stand in a tree that contradicts the trusted one."""
 
 
 class Inspector(Protocol):
@@ -259,7 +261,7 @@ class Watch:
 
     async def _look_aside(self, head: SignedHead) -> None:
         """A tree that contradicts the others may hold what concerns an owner: its newest entries, proven nowhere."""
-        found = Found()
+        found = Found(is_aside=True)
         lo = max(self._aside, min(self.position.frontier.size, head.size) - ASIDE, 0)
         try:
             await self._inspect_all(head, lo, head.size, found, None)
