@@ -14,7 +14,8 @@ Out of scope: trees (`tree.py`). Cross once per batch: a call costs more than a 
     fold_many(hashes, width) -> n x 32        the roots of n perfect subtrees of `width` leaf hashes, side by side
 
 The kernel reads the environment when it is imported: CTLOG_NO_AVX512, CTLOG_NO_AVX2, CTLOG_NO_SHANI and
-CTLOG_NO_ARMV8, when set and not empty, switch one way of computing off; CTLOG_NO_KERNEL switches the C kernel off.
+CTLOG_NO_ARMV8, when set and not empty, switch one way of computing off; CTLOG_KERNEL names the one to prefer, if this
+machine has it; CTLOG_NO_KERNEL switches the C kernel off.
 """
 
 from __future__ import annotations
