@@ -11,6 +11,7 @@ Every answer is JSON. A call that is refused is an answer (200); only a question
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -96,7 +97,7 @@ class VerifyService:
             return Answer(CANNOT_TELL, _NO_HEADER, "the call carries no Identity header", ())
         several = len(question.headers) > 1
         call = Call(question.orig, "" if several else question.dest, question.time_s)
-        verdicts = tuple([await self._one(header, call) for header in question.headers])
+        verdicts = tuple(await asyncio.gather(*(self._one(header, call) for header in question.headers)))
         outcome = worst(verdict.outcome for verdict in verdicts)
         for wanted in (FAILED, CANNOT_TELL):
             for verdict in verdicts:

@@ -54,8 +54,8 @@ def service(fetch=None, now_ms: int = NOW, **options: Any) -> VerifyService:
     return VerifyService(lambda: TRUST, fetch, clock_ms=lambda: now_ms, **options)
 
 
-def question(*headers: str, orig: str = NUMBER, dest: str = CALLED, time_s: int | None = None, is_3gpp=False) -> Question:
-    return Question(headers, orig, dest, time_s, is_3gpp)
+def question(*headers: str, orig: str = NUMBER, dest: str = CALLED, time_s: int | None = None) -> Question:
+    return Question(headers, orig, dest, time_s, False)
 
 
 def field(token: str, x5u: str = "", ppt: str = "") -> str:
@@ -331,7 +331,8 @@ async def test_trust_is_followed():
     (request(identityHeaders=[1]), "SVC4005", ["identityHeader"]),
     (request(identityHeaders=[GOOD] * (MAX_HEADERS + 1)), "SVC4005", ["identityHeaders"]),
     (request(identity=GOOD, time="now"), "SVC4005", ["time"]), (request(identity=GOOD, time=-1), "SVC4005", ["time"]),
-    (request(identity=GOOD, **{"from": None}), "SVC4001", ["from"]), (request(identity=GOOD, to=None), "SVC4001", ["to"]),
+    (request(identity=GOOD, **{"from": None}), "SVC4001", ["from"]),
+    (request(identity=GOOD, to=None), "SVC4001", ["to"]),
     (request(identity=GOOD, to=5), "SVC4005", ["to"]), (request(identity=GOOD, to={"tn": [5]}), "SVC4005", ["to"]),
 ])  # fmt: skip
 async def test_refused_questions(body, message, variables):
@@ -415,3 +416,19 @@ def test_every_reason_of_an_answer_has_a_code():
         assert message in page
     for verstat in verify_service.VERSTAT.values():
         assert verstat in page
+
+
+async def test_the_examples_of_the_page():
+    page = (Path(__file__).parents[1] / "docs" / "verify-service.md").read_text("utf-8")
+    body = page.partition("-d '")[2].partition("'")[0]
+    read = parse_question(body.encode())
+    assert (read.orig, read.dest, read.time_s, read.is_3gpp) == ("12025550123", "13035550199", 1795000000, False)
+    for example in page.split("```json\n")[1:]:
+        assert json.loads(example.partition("```")[0])
+    example = page.partition("```python\n")[2].partition("```")[0]
+    wrapped = "async def page():\n" + "".join(f"    {line}\n" for line in example.splitlines())
+    names: dict[str, Any] = {"trust": TRUST, "identity_header": GOOD, "print": lambda *words: printed.append(words)}
+    printed: list[tuple[str, ...]] = []
+    exec(wrapped, names)
+    await names["page"]()
+    assert printed[0][1] == "iat-stale"

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -231,3 +232,15 @@ def test_an_old_list_does_not_come_back():
     with pytest.raises(VerificationError) as caught:
         check_successor(old, None, NOW - MAX_AHEAD_MS - 1)
     assert caught.value.reason == "log-list-from-the-future"
+
+
+# The page -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_page_is_read():
+    page = (Path(__file__).parents[2] / "docs" / "log-list.md").read_text("utf-8")
+    example = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    entry = example["operators"][0]["tiled_logs"][0]
+    entry |= {name: operator_entry("x", LOGS[0])["tiled_logs"][0][name] for name in ("log_id", "key")}
+    (log,) = parse_log_list(encoded(example)).logs
+    assert (log.operator, log.tiled, len(log.states)) == ("Example Inc", True, 2)

@@ -2,9 +2,11 @@
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +39,7 @@ from tests.call_values import (
     constrained,
     log_list,
     logged,
+    moment,
     number_tbs,
     operator_entry,
     sct,
@@ -151,9 +154,7 @@ def test_attack_a_token_signed_with_the_public_key_as_a_secret():
 def test_attack_another_curve():
     """alg says ES256, and the certificate's key is on P-384."""
     private = ec.derive_private_key(5, ec.SECP384R1())
-    spki = private.public_key().public_bytes(
-        issuance.serialization.Encoding.DER, issuance.serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    spki = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     who = subject()
     tbs = number_tbs(whose=issuance.Subject(who.name, spki, who.not_before_ms, who.not_after_ms, 5))
     assert why(with_certificate(tbs)) == only("wrong-curve")
@@ -518,3 +519,22 @@ def test_no_flipped_bit_of_the_certificate_passes(at, bit):
 def test_a_policy_that_makes_no_sense():
     with pytest.raises(UsageError):
         judged(signed(), whom=trust(CallPolicy(scts=SctPolicy(0, 0))))
+
+
+# The page -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_page_runs():
+    page = (Path(__file__).parents[2] / "docs" / "verify-calls.md").read_text("utf-8")
+    example = page.partition("```python\n")[2].partition("```")[0]
+    assert len(example.splitlines()) <= 12
+    signer = ed25519.Ed25519PrivateKey.from_private_bytes(b"p" * 32)
+    public = signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    operators = [operator_entry("One", LOGS[0]), operator_entry("Two", LOGS[2])]
+    data = json.dumps({"version": "1", "log_list_timestamp": moment(NOW), "operators": operators}).encode()
+    printed = []
+    exec(example, {
+        "list_bytes": data, "signature": signer.sign(data), "list_key": public, "roots": [ROOT], "now_ms": NOW,
+        "token": signed(x5u=X5U), "fetch": {X5U: PEM}.get, "print": lambda *words: printed.append(words),
+    })  # fmt: skip
+    assert printed == [("passed", (), "number", "passed")]
