@@ -1,8 +1,8 @@
 """The monitor's configuration: `monitor.toml` <-> a frozen value, and the one list of its keys.
 
 In scope: every key with its default and the sentence that says what it does; mistakes named with line and column. Out
-of scope: the watch list (`monitor.watch_file`), the keys of channels (`monitor.tell` says, by `Check`), reading the file
-again (`monitor.reload`), the files that it names.
+of scope: the watch list (`monitor.watch_file`), the keys of channels (`monitor.tell` says, by `Check`), reading the
+file again (`monitor.reload`), the files that it names.
 """
 
 from __future__ import annotations
