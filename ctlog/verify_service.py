@@ -26,9 +26,11 @@ from ctlog.client.call_cache import CallCache
 from ctlog.client.credential import Trust
 from ctlog.client.diversion import follow_diversions
 from ctlog.client.passport import Call, verify_identity
+from ctlog.client.sct_policy import MAX_SCTS
 from ctlog.client.verdict import CANNOT_TELL, FAILED, PASSED, REASONS, ROWS, SIP_TEXTS, Verdict, worst
 from ctlog.client.x5u import CertificateStore, Fetch
 from ctlog.errors import CtlogError, MalformedError, VerificationError
+from ctlog.wire.b64 import parse_base64
 from ctlog.wire.identity_header import canonical_number
 from ctlog.wire.passport import DIV
 
@@ -48,14 +50,16 @@ _NO_HEADER = "no-identity-header"
 class Question(NamedTuple):
     """A verification request, read. `dest` is where the call is going now. `is_3gpp`: how it was asked.
 
-    orig, dest: canonical numbers or URIs, "" if not told.
+    orig, dest: canonical numbers or URIs, "" if not told. scts: serialised SCTs that travel beside certificates which
+    may not carry them.
     """
 
     headers: tuple[str, ...]
     orig: str
     dest: str
-    time_s: int | None
-    is_3gpp: bool
+    time_s: int | None = None
+    is_3gpp: bool = False
+    scts: tuple[bytes, ...] = ()
 
 
 class Answer(NamedTuple):
@@ -97,7 +101,7 @@ class VerifyService:
             return Answer(CANNOT_TELL, _NO_HEADER, "the call carries no Identity header", ())
         several = len(question.headers) > 1
         call = Call(question.orig, "" if several else question.dest, question.time_s)
-        verdicts = tuple(await asyncio.gather(*(self._one(header, call) for header in question.headers)))
+        verdicts = tuple(await asyncio.gather(*(self._one(header, call, question.scts) for header in question.headers)))
         outcome = worst(verdict.outcome for verdict in verdicts)
         for wanted in (FAILED, CANNOT_TELL):
             for verdict in verdicts:
@@ -109,24 +113,27 @@ class VerifyService:
             return Answer(FAILED, error.reason, str(error), verdicts)
         return Answer(outcome, "", verdicts[0].sentence, verdicts)
 
-    async def _one(self, header: str, call: Call) -> Verdict:
+    async def _one(self, header: str, call: Call, scts: tuple[bytes, ...]) -> Verdict:
         """Fetches what is needed, and asks again; what does not fit is fetched once more, but not often."""
         fetched: dict[str, bytes | CtlogError] = {}
-        verdict = self._judge(header, call, fetched)
+        verdict = self._judge(header, call, fetched, scts)
         while wanted := [need for need in verdict.needs if need.url not in fetched and self._may_fetch(need.kind)]:
             for need in wanted:
                 assert self.store is not None
                 fetched[need.url] = await self.store.get(need.url, self.clock_ms())
-            verdict = self._judge(header, call, fetched)
+            verdict = self._judge(header, call, fetched, scts)
             if verdict.reasons[:1] in (("bad-signature",), ("certificate-expired",)):
                 for url in list(fetched):  # perhaps the certificate there was renewed
                     if self.store is not None and self.store.renew(url, self.clock_ms()):
                         fetched[url] = await self.store.get(url, self.clock_ms())
-                        verdict = self._judge(header, call, fetched)
+                        verdict = self._judge(header, call, fetched, scts)
         return verdict
 
-    def _judge(self, header: str, call: Call, fetched: Mapping[str, bytes | CtlogError]) -> Verdict:
-        return verify_identity(header, self._trust(), self.clock_ms(), call=call, fetched=fetched, cache=self.cache)
+    def _judge(
+        self, header: str, call: Call, fetched: Mapping[str, bytes | CtlogError], scts: tuple[bytes, ...]
+    ) -> Verdict:
+        return verify_identity(header, self._trust(), self.clock_ms(), call=call, fetched=fetched, detached=scts,
+                               cache=self.cache)  # fmt: skip
 
     def _may_fetch(self, kind: str) -> bool:
         return self.store is not None and (kind == "certificate" or self._fetch_lists)
@@ -182,7 +189,18 @@ def parse_question(data: bytes, country_code: str = "") -> Question:
     dest = _party(asked, "dest", country_code) or _party(asked, "to", country_code)
     if not orig or not dest:  # without them a token of another call would pass
         raise _missing("to" if orig else "from")
-    return Question(tuple(text for text in texts if text.strip()), orig, dest, time_s, is_3gpp)
+    return Question(tuple(text for text in texts if text.strip()), orig, dest, time_s, is_3gpp, _scts(asked))
+
+
+def _scts(asked: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """`"scts": ["<base64>", ...]`, our extension of the request."""
+    given = asked.get("scts", [])
+    if not isinstance(given, list) or len(given) > MAX_SCTS:
+        raise _invalid("scts", f"not an array of at most {MAX_SCTS}")
+    try:
+        return tuple(parse_base64(one, "scts") for one in given)
+    except MalformedError:
+        raise _invalid("scts", "not base64") from None
 
 
 def _party(asked: Mapping[str, Any], name: str, country_code: str) -> str:

@@ -29,10 +29,12 @@ from ctlog.verify_service import (
     format_answer,
     parse_question,
 )
+from ctlog.wire.b64 import format_base64
 from tests.call_values import (
     CA,
     CALLED,
     CHAIN,
+    LOGS,
     NOW,
     NUMBER,
     SHAKEN,
@@ -40,6 +42,7 @@ from tests.call_values import (
     claims,
     logged,
     number_tbs,
+    sct,
     signed,
     subject,
     trust,
@@ -55,7 +58,7 @@ def service(fetch=None, now_ms: int = NOW, **options: Any) -> VerifyService:
 
 
 def question(*headers: str, orig: str = NUMBER, dest: str = CALLED, time_s: int | None = None) -> Question:
-    return Question(headers, orig, dest, time_s, False)
+    return Question(headers, orig, dest, time_s)
 
 
 def field(token: str, x5u: str = "", ppt: str = "") -> str:
@@ -154,6 +157,16 @@ async def test_numbers_without_country_code():
     own = service(country_code="1")
     said = parse_question(json.dumps(request(identity=GOOD, **{"from": {"tn": "(202) 555-0123"}})).encode(), "1")
     assert (await own.verify(said)).outcome == "passed"
+
+
+async def test_scts_beside_a_certificate_that_may_not_carry_them():
+    tbs = number_tbs()
+    header = field(signed(x5c=(CA.certificate_for(tbs), CA.certificate)))
+    beside = [format_base64(sct(log, tbs)) for log in (LOGS[0], LOGS[2])]
+    _, said, _ = await asked(service(), request(identity=header, scts=beside))
+    assert said["verificationResponse"]["verstat"] == "TN-Validation-Passed"
+    _, said, _ = await asked(service(), request(identity=header, scts=[]))
+    assert said["verificationResponse"]["ctlog"]["reason"] == "no-sct"
 
 
 # Diverted calls -----------------------------------------------------------------------------------------------------
@@ -333,6 +346,8 @@ async def test_trust_is_followed():
     (request(identity=GOOD, time="now"), "SVC4005", ["time"]), (request(identity=GOOD, time=-1), "SVC4005", ["time"]),
     (request(identity=GOOD, **{"from": None}), "SVC4001", ["from"]),
     (request(identity=GOOD, to=None), "SVC4001", ["to"]),
+    (request(identity=GOOD, scts="AAAA"), "SVC4005", ["scts"]), (request(identity=GOOD, scts=[1]), "SVC4005", ["scts"]),
+    (request(identity=GOOD, scts=["?"]), "SVC4005", ["scts"]), (request(scts=["AA=="] * 17), "SVC4005", ["scts"]),
     (request(identity=GOOD, to=5), "SVC4005", ["to"]), (request(identity=GOOD, to={"tn": [5]}), "SVC4005", ["to"]),
 ])  # fmt: skip
 async def test_refused_questions(body, message, variables):
@@ -370,7 +385,7 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3), max_leaves=6,
 )
-MEMBERS = st.sampled_from(["identity", "identityHeader", "identityHeaders", "from", "to", "dest", "time"])
+MEMBERS = st.sampled_from(["identity", "identityHeader", "identityHeaders", "from", "to", "dest", "time", "scts"])
 
 
 @given(st.dictionaries(MEMBERS, JSON, max_size=5), st.sampled_from([GOOD, "", "a.b.c", ";"]))

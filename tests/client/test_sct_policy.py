@@ -11,6 +11,7 @@ from ctlog.client.sct_policy import MAX_SCTS, SctCache, SctPolicy, verify_scts
 from ctlog.errors import MalformedError, UsageError
 from ctlog.wire.rfc6962 import EntryType, SignedEntry, format_sct
 from ctlog.x509.der import parse_certificate
+from ctlog.x509.precert import insert_extension
 from tests.call_values import CA, DAY_MS, LOGS, NOW, OTHER_CA, log_list, logged, operator_entry, sct, subject
 from tests.wire_values import TestLog
 
@@ -167,7 +168,7 @@ def test_an_sct_of_a_retired_log():
 
 def test_a_list_that_cannot_be_read():
     twice = CA.final(parse_certificate(GOOD).tbs, [ONE, TWO])
-    short = issuance.insert_extension(TBS, issuance.extension("1.3.6.1.4.1.11129.2.4.2", b"\x04\x01\x00"))
+    short = insert_extension(TBS, issuance.extension("1.3.6.1.4.1.11129.2.4.2", b"\x04\x01\x00"))
     for certificate in (twice, CA.certificate_for(short)):
         verdict = verify_scts(certificate, CA.chain, LIST, NOW)
         assert verdict.reason == "unreadable-scts"
