@@ -158,10 +158,11 @@ class Submissions:
         """A place in the log; and whether it is a new one, which its issuer and root pay for."""
         now_s = time.monotonic()
         size = self._log.head.size
+        costs = (self._gate.issuers, pending.issuers[0].fingerprint), (self._gate.roots, pending.root)
         paid: list[tuple[Buckets, bytes]] = []
         new = False
         try:
-            for buckets, key in ((self._gate.issuers, pending.issuers[0].fingerprint), (self._gate.roots, pending.root)):
+            for buckets, key in costs:
                 buckets.take(key, now_s)
                 paid.append((buckets, key))
             place = await self._log.add(pending)
