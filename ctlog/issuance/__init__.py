@@ -1,0 +1,104 @@
+"""The CA's side: certificates with numbers, their precertificates, and the final ones with SCTs.
+
+Specs: RFC 5280 section 4 (what a certificate is), ATIS-1000080 section 6.4.1 (SHAKEN), RFC 9060 (delegates), RCC.16
+(RCS), RFC 6962 sections 3.1 to 3.3 (precertificates, embedded SCTs). docs/issue-certificates.md shows it.
+
+    write       DER, piece by piece              authority   a CA, and what it signs
+    extensions  one by one                       profiles    SHAKEN, delegates
+    keys        whoever signs                    rcs         messaging clients
+
+are the names of this module, made without a network. What waits is imported from where it stands:
+
+    issue       one certificate, from a TBSCertificate to the final with its SCTs
+    bulk        any number of them, through a crash too: `journal` is what it remembers, `orders` what it is asked for
+    hierarchy   a whole test hierarchy in a folder
+
+Out of scope: keeping keys, and whom a number belongs to.
+"""
+
+from ctlog.issuance.authority import Authority, Subject
+from ctlog.issuance.extensions import (
+    CERT_SIGN,
+    CP_1_3,
+    CP_1_4,
+    CP_RCS,
+    CRL_URL,
+    DIGITAL_SIGNATURE,
+    END_ENTITY,
+    POISON,
+    authority_constraints,
+    authority_key_id,
+    claim_constraints,
+    crl_distribution_point,
+    extended_key_usage,
+    extension,
+    key_id,
+    number_range,
+    one,
+    policies,
+    sct_list,
+    spc,
+    subject_key_id,
+    tel_names,
+    tn_auth_list,
+    tn_auth_list_by_reference,
+)
+from ctlog.issuance.keys import ECDSA_SHA256, Key, Signer
+from ctlog.issuance.profiles import (
+    DAY_MS,
+    delegate_authority,
+    delegate_leaf,
+    example_authority,
+    intermediate,
+    precertificate_signer,
+    root,
+    shaken_leaf,
+)
+from ctlog.issuance.rcs import Participant, carrier_proof, rcs_intermediate, rcs_leaf, rcs_root
+from ctlog.issuance.write import name
+
+__all__ = [
+    "CERT_SIGN",
+    "CP_1_3",
+    "CP_1_4",
+    "CP_RCS",
+    "CRL_URL",
+    "DAY_MS",
+    "DIGITAL_SIGNATURE",
+    "ECDSA_SHA256",
+    "END_ENTITY",
+    "POISON",
+    "Authority",
+    "Key",
+    "Participant",
+    "Signer",
+    "Subject",
+    "authority_constraints",
+    "authority_key_id",
+    "carrier_proof",
+    "claim_constraints",
+    "crl_distribution_point",
+    "delegate_authority",
+    "delegate_leaf",
+    "example_authority",
+    "extended_key_usage",
+    "extension",
+    "intermediate",
+    "key_id",
+    "name",
+    "number_range",
+    "one",
+    "policies",
+    "precertificate_signer",
+    "rcs_intermediate",
+    "rcs_leaf",
+    "rcs_root",
+    "root",
+    "sct_list",
+    "shaken_leaf",
+    "spc",
+    "subject_key_id",
+    "tel_names",
+    "tn_auth_list",
+    "tn_auth_list_by_reference",
+]
