@@ -131,8 +131,9 @@ class Answers:
                 query = "UPDATE snapshots SET fetched_ms = ? WHERE url = ? AND first_ms = ?"
                 connection.execute(query, (now_ms, url, last[2]))
                 return False
-            values = (url, sha256, now_ms, body, error, now_ms)
-            connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?)", values)
+            first_ms = now_ms if last is None else max(now_ms, last[2] + 1)  # versions have an order, whatever clocks say
+            values = (url, sha256, now_ms, body, error, first_ms)
+            connection.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?)", values)
             return True
 
         return await self._database.write(work)

@@ -1,0 +1,200 @@
+"""What stands outside of the logs and says more about them: revocation lists, a table of codes, scopes by reference.
+
+In scope: three sources, each off until it is switched on; fetching them from URLs that strangers choose, through
+`ctlog.client.guarded` only; reading them as far as can be; archiving every version, with the hash and the time. Out of
+scope: what follows from them (`monitor.rules`), and opening anything that nobody switched on.
+
+What cannot be fetched or read is a value too (`error`), and what was read before stays in force.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+
+from ctlog.errors import CtlogError, MalformedError, TransportError
+from ctlog.tn.labels import fold_code
+from ctlog.tn.numbers import Claim
+from ctlog.tn.tnauthlist import parse_tnauthlist
+from monitor.config import SourcesConfig
+from monitor.holder import normalise
+from monitor.state import State
+
+Get = Callable[[str], Awaitable[bytes]]
+"""Fetches an https URL that a stranger may have chosen (`GuardedFetcher.get`). Raises CtlogError."""
+
+MAX_LIST = 16 << 20
+"""Bytes of a revocation list or a table."""
+MAX_CODES = 1 << 20
+
+
+class Revoked(NamedTuple):
+    """One entry of a revocation list. `issuer` is the Name in DER, `serial` the number, `at_ms` since when."""
+
+    issuer: bytes
+    serial: int
+    at_ms: int
+
+
+class Scope(NamedTuple):
+    """What stands at a reference: the claims, or why there are none. `first_ms`: since when it stands there, as far as
+    was seen; `is_first`: whether nothing else ever did."""
+
+    claims: tuple[Claim, ...]
+    error: str
+    first_ms: int
+    is_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the sources say now."""
+
+    revoked: Mapping[tuple[bytes, int], Revoked] = field(default_factory=dict)
+    codes: Mapping[str, str] = field(default_factory=dict)
+    """Folded code -> holder, as written."""
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """What could not be fetched or read, and why."""
+
+
+class Sources:
+    """The sources that are switched on."""
+
+    def __init__(self, config: SourcesConfig, folder: Path, state: State, get: Get) -> None:
+        self._config = config
+        self._folder = folder
+        self._state = state
+        self._get = get
+        self._lists: dict[str, dict[tuple[bytes, int], Revoked]] = {}
+        self.known = Known()
+
+    async def refresh(self, now_ms: int) -> bool:
+        """Fetch the revocation lists and the table again. True where something changed."""
+        before = self.known
+        errors: dict[str, str] = {}
+        for url in self._config.crl:
+            body = await self._fetch(url, now_ms, errors)
+            if body is not None:
+                try:
+                    self._lists[url] = read_crl(body)
+                except MalformedError as error:
+                    errors[url] = str(error)
+        codes = await self._codes(now_ms, errors)
+        merged = {key: value for lists in self._lists.values() for key, value in lists.items()}
+        self.known = Known(merged, before.codes if codes is None else codes, errors)
+        return (before.revoked, before.codes) != (self.known.revoked, self.known.codes)
+
+    async def scope(self, url: str, now_ms: int) -> Scope | None:
+        """What stands at a reference now, archived; None while references are not switched on."""
+        if not self._config.references:
+            return None
+        errors: dict[str, str] = {}
+        await self._fetch(url, now_ms, errors)
+        return await self.archived(url)
+
+    async def archived(self, url: str) -> Scope | None:
+        """What stood at a reference when it was last fetched; None if it never was."""
+        versions = await self._state.answers.snapshots(url)
+        if not versions:
+            return None
+        newest = versions[0]
+        claims, error = read_scope(newest.body) if not newest.error else ((), newest.error)
+        return Scope(claims, error, newest.first_ms, len(versions) == 1)
+
+    async def _codes(self, now_ms: int, errors: dict[str, str]) -> dict[str, str] | None:
+        where = self._config.codes
+        if not where:
+            return {}
+        body = await self._fetch(where, now_ms, errors) if "://" in where else _file(self._folder / where, errors)
+        if body is None:
+            return None
+        try:
+            return read_codes(body)
+        except MalformedError as error:
+            errors[where] = str(error)
+            return None
+
+    async def _fetch(self, url: str, now_ms: int, errors: dict[str, str]) -> bytes | None:
+        """The body at a URL, archived; None where it could not be had, which is archived too."""
+        try:
+            body = await self._get(url)
+        except CtlogError as error:
+            errors[url] = str(error)
+            await self._state.answers.put_snapshot(url, b"", b"", str(error)[:300], now_ms)
+            return None
+        await self._state.answers.put_snapshot(url, body, hashlib.sha256(body).digest(), "", now_ms)
+        return body
+
+
+def read_crl(data: bytes) -> dict[tuple[bytes, int], Revoked]:
+    """A revocation list (RFC 5280 section 5), in DER or PEM, by (issuer Name, serial). Raises MalformedError.
+
+    An entry of an indirect list is of the issuer that it, or the last one before it that says so, names (section
+    5.3.3). Its signature is not checked: no trust anchor of the list is known here, and https vouches for the place.
+    """
+    try:
+        load = x509.load_pem_x509_crl if data.lstrip().startswith(b"-----") else x509.load_der_x509_crl
+        found = load(data)
+        issuer = found.issuer.public_bytes()
+        revoked: dict[tuple[bytes, int], Revoked] = {}
+        for entry in found:
+            issuer = _named_issuer(entry) or issuer
+            at_ms = int(entry.revocation_date_utc.timestamp() * 1000)
+            revoked[issuer, entry.serial_number] = Revoked(issuer, entry.serial_number, at_ms)
+    except (ValueError, TypeError, x509.DuplicateExtension) as error:
+        raise MalformedError(f"this is no revocation list: {error}", field="crl") from None
+    return revoked
+
+
+def _named_issuer(entry: x509.RevokedCertificate) -> bytes | None:
+    try:
+        names = entry.extensions.get_extension_for_class(x509.CertificateIssuer).value
+    except x509.ExtensionNotFound:
+        return None
+    directory = names.get_values_for_type(x509.DirectoryName)
+    return directory[0].public_bytes() if directory else None
+
+
+def read_codes(data: bytes) -> dict[str, str]:
+    """A table of codes: CSV in UTF-8, its first line naming the columns `code` and `holder`. Raises MalformedError."""
+    try:
+        rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig")), strict=True)
+        columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
+        if "code" not in columns or "holder" not in columns:
+            raise MalformedError("the table's first line must name the columns code and holder", field="codes")
+        table: dict[str, str] = {}
+        for row in rows:
+            code, holder = row[columns["code"]] or "", row[columns["holder"]] or ""
+            if code.strip() and normalise(holder):
+                table[fold_code(code.strip())] = holder.strip()
+            if len(table) > MAX_CODES:
+                raise MalformedError("the table has too many codes", field="codes")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise MalformedError(f"the table is no CSV in UTF-8: {error}", field="codes") from None
+    return table
+
+
+def read_scope(data: bytes) -> tuple[tuple[Claim, ...], str]:
+    """The claims of a TNAuthorizationList in DER (media type application/tnauthlist), or why it has none. Total."""
+    try:
+        return tuple(parse_tnauthlist(data).entries), ""
+    except MalformedError as error:
+        return (), f"what stands there is no TNAuthorizationList: {error}"
+
+
+def _file(path: Path, errors: dict[str, str]) -> bytes | None:
+    try:
+        data = path.read_bytes()
+        if len(data) > MAX_LIST:
+            raise TransportError(f"it is longer than {MAX_LIST} bytes")
+        return data
+    except (OSError, TransportError) as error:
+        errors[str(path)] = str(error)
+        return None

@@ -1,0 +1,171 @@
+"""monitor.sources: nothing is fetched that nobody switched on; every version is archived; what fails is said."""
+
+from datetime import UTC, datetime
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctlog.errors import MalformedError, TransportError
+from ctlog.tn.numbers import ServiceProviderCode, TelephoneNumber
+from ctlog.tn.tnauthlist import format_tnauthlist
+from monitor.config import SourcesConfig
+from monitor.sources import Sources, read_codes, read_crl, read_scope
+from monitor.state import State, make_state
+
+NOW = 1_795_000_000_000
+KEY = ec.derive_private_key(5, ec.SECP256R1())
+WHEN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def name(text):
+    return x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, text)])
+
+
+def crl(*rows, issuer="PA"):
+    """A list with (serial, certificate issuer or None) each."""
+    made = x509.CertificateRevocationListBuilder().issuer_name(name(issuer)).last_update(WHEN).next_update(WHEN)
+    for serial, ca in rows:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(WHEN)
+        if ca:
+            entry = entry.add_extension(x509.CertificateIssuer([x509.DirectoryName(name(ca))]), critical=True)
+        made = made.add_revoked_certificate(entry.build())
+    return made.sign(KEY, hashes.SHA256())
+
+
+def der(made):
+    return made.public_bytes(serialization.Encoding.DER)
+
+
+@pytest.fixture
+async def state(tmp_path):
+    make_state(tmp_path / "state", 0)
+    async with State.open(tmp_path / "state") as opened:
+        yield opened
+
+
+class Web:
+    """URLs and what stands there; `asked` is what was fetched."""
+
+    def __init__(self, **bodies):
+        self.bodies = {f"https://x.example/{key}": value for key, value in bodies.items()}
+        self.asked = []
+
+    async def get(self, url):
+        self.asked.append(url)
+        body = self.bodies.get(url)
+        if body is None:
+            raise TransportError(f"{url} answered 404")
+        return body
+
+
+async def test_off_until_switched_on(state, tmp_path):
+    web = Web()
+    sources = Sources(SourcesConfig(), tmp_path, state, web.get)
+    assert not await sources.refresh(NOW)
+    assert await sources.scope("https://x.example/list", NOW) is None
+    assert web.asked == []
+    assert (sources.known.revoked, sources.known.codes) == ({}, {})
+
+
+async def test_a_revocation_list(state, tmp_path):
+    web = Web(crl=der(crl((5, "CA one"), (6, None), (7, "CA two"))))
+    sources = Sources(SourcesConfig(crl=("https://x.example/crl",)), tmp_path, state, web.get)
+    assert await sources.refresh(NOW)
+    one, two = name("CA one").public_bytes(), name("CA two").public_bytes()
+    assert set(sources.known.revoked) == {(one, 5), (one, 6), (two, 7)}
+    assert sources.known.revoked[one, 5].at_ms == 1_767_225_600_000
+    assert not await sources.refresh(NOW + 1)
+    (version,) = await state.answers.snapshots("https://x.example/crl")
+    assert (version.first_ms, version.fetched_ms) == (NOW, NOW + 1)
+
+
+async def test_what_was_known_stays_in_force_when_a_source_fails(state, tmp_path):
+    web = Web(crl=der(crl((5, None))))
+    sources = Sources(SourcesConfig(crl=("https://x.example/crl",)), tmp_path, state, web.get)
+    await sources.refresh(NOW)
+    for body in (None, b"garbage"):
+        web.bodies["https://x.example/crl"] = body
+        assert not await sources.refresh(NOW + 1)
+        assert len(sources.known.revoked) == 1
+        assert "https://x.example/crl" in sources.known.errors
+    web.bodies["https://x.example/crl"] = der(crl((6, None)))
+    assert await sources.refresh(NOW + 2)
+    assert [serial for _, serial in sources.known.revoked] == [6]
+    assert sources.known.errors == {}
+    assert len(await state.answers.snapshots("https://x.example/crl")) == 4
+
+
+def test_a_list_in_pem_and_bad_ones():
+    made = crl((5, None)).public_bytes(serialization.Encoding.PEM)
+    assert [serial for _, serial in read_crl(made)] == [5]
+    for bad in (b"", b"-----BEGIN X509 CRL-----\n", der(crl((5, None)))[:-3], b"\x30\x00"):
+        with pytest.raises(MalformedError):
+            read_crl(bad)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_list_or_malformed(data):
+    try:
+        read_crl(data)
+    except MalformedError:
+        assert True
+
+
+async def test_a_table_of_codes(state, tmp_path):
+    (tmp_path / "codes.csv").write_text("Holder,code,note\nCarrier Inc,709j,x\n,1234,\nOther,,\n")
+    sources = Sources(SourcesConfig(codes="codes.csv"), tmp_path, state, Web().get)
+    assert await sources.refresh(NOW)
+    assert sources.known.codes == {"709J": "Carrier Inc"}
+    (tmp_path / "codes.csv").unlink()
+    assert not await sources.refresh(NOW)
+    assert sources.known.codes == {"709J": "Carrier Inc"}
+    assert sources.known.errors
+
+
+async def test_a_table_from_elsewhere(state, tmp_path):
+    web = Web(codes=b"code,holder\n709J,Carrier\n")
+    sources = Sources(SourcesConfig(codes="https://x.example/codes"), tmp_path, state, web.get)
+    await sources.refresh(NOW)
+    assert sources.known.codes == {"709J": "Carrier"}
+    assert len(await state.answers.snapshots("https://x.example/codes")) == 1
+
+
+@pytest.mark.parametrize("bad", [b"", b"\xff\xfe", b"a,b\n1,2\n", b'code,holder\n"x'])
+def test_bad_tables(bad):
+    with pytest.raises(MalformedError):
+        read_codes(bad)
+
+
+LIST = format_tnauthlist([ServiceProviderCode("709J"), TelephoneNumber("12025550123")])
+
+
+async def test_a_scope_by_reference(state, tmp_path):
+    """Fetched, hashed, archived, fetched again: each change is a version of its own."""
+    web = Web(list=LIST)
+    sources = Sources(SourcesConfig(references=True), tmp_path, state, web.get)
+    url = "https://x.example/list"
+    assert await sources.archived(url) is None
+    first = await sources.scope(url, NOW)
+    assert first.claims == (ServiceProviderCode("709J"), TelephoneNumber("12025550123"))
+    assert (first.error, first.first_ms, first.is_first) == ("", NOW, True)
+    assert (await sources.scope(url, NOW + 1)).first_ms == NOW
+    web.bodies[url] = format_tnauthlist([TelephoneNumber("12025550199")])
+    other = await sources.scope(url, NOW + 2)
+    assert (other.claims, other.first_ms, other.is_first) == ((TelephoneNumber("12025550199"),), NOW + 2, False)
+    web.bodies[url] = None
+    gone = await sources.scope(url, NOW + 3)
+    assert gone.claims == ()
+    assert "404" in gone.error
+    web.bodies[url] = b"<html>"
+    assert "no TNAuthorizationList" in (await sources.scope(url, NOW + 4)).error
+    assert len(await state.answers.snapshots(url)) == 4
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_scope_or_say_why_not(data):
+    claims, error = read_scope(data)
+    assert bool(claims) != bool(error)
