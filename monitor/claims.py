@@ -95,6 +95,15 @@ def label_key(label: Label) -> int:
     return _HASHED | int.from_bytes(hashlib.sha256(format_label(label)).digest()[:8], "big") & _LOW_62
 
 
+def key_label(key: int) -> Label | None:
+    """The label of a number or a block whose `label_key` this is; None for what was hashed."""
+    width, value, free = key >> 54, key >> 4 & (1 << 50) - 1, key & 15
+    if not 1 <= width <= 15:
+        return None
+    digits = str(value).zfill(width)
+    return Label(PREFIX, digits[: width - free] + "x" * free) if free else Label(ONE, digits)
+
+
 def numbers_between(width: int, first: int, last: int) -> tuple[int, int]:
     """The keys [lo, hi) of every number, and of every block that begins, from `first` to `last`, of `width` digits."""
     return width << 54 | first << 4, width << 54 | last + 1 << 4

@@ -46,7 +46,7 @@ class EachEntry:
         await asyncio.sleep(0)
         self.flushed += 1
 
-    async def stored(self, log: Followed, hi: int, found: Found) -> None:
+    def stored(self, log: Followed, hi: int, found: Found) -> None:
         assert self.flushed, "the position passed what was not flushed"
 
 
@@ -64,7 +64,7 @@ async def watching(state: State, log: Followed, sim: Simulator, folder, inspecto
     accuser = Accuser(state, folder, lambda: ("operators",))
     row = await begin(log, state, start, sim.now_ms)
     heads = await Heads.resume(log, state, accuser)
-    options = {"pace": Pace(entries=300, alerts=50), "sleep": asyncio.sleep, **options}
+    options = {"pace": Pace(entries=300), "sleep": asyncio.sleep, **options}
     yield Watch(log, state, heads, inspector or EachEntry(), accuser, row, now_ms=lambda: sim.now_ms, **options)
 
 

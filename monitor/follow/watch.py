@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -30,7 +30,7 @@ from monitor.follow.heads import Heads
 from monitor.follow.misbehaviour import Accuser, record_id
 from monitor.follow.rebuilt import Rebuilt, UnmetError
 from monitor.state import State
-from monitor.state.rows import Gap, LogRow, NewAlert, SctRow
+from monitor.state.rows import CertificateRow, Gap, LogRow, NewAlert, SctRow
 
 ASIDE = 65_536
 """Entries of a contradicting tree that are looked at besides: its newest."""
@@ -39,13 +39,26 @@ GAP_RETRY_MS = 600_000
 
 @dataclass(slots=True)
 class Found:
-    """What entries raised since the position was last advanced."""
+    """What entries raised since the position was last advanced. `is_aside`: they stand in a tree that contradicts the
+    trusted one. `at_end` is called when all of it is stored, or was given up."""
 
     alerts: list[NewAlert] = field(default_factory=list)
     scts: list[SctRow] = field(default_factory=list)
     baselines: dict[str, bytes] = field(default_factory=dict)
+    issuers: set[str] = field(default_factory=set)
+    certificates: list[CertificateRow] = field(default_factory=list)
     is_aside: bool = False
-    """Whether they stand in a tree that contradicts the trusted one."""
+    at_end: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def is_news(self) -> bool:
+        """Whether there is anything to be stored at once."""
+        return bool(self.alerts or self.baselines or self.issuers or self.certificates or self.at_end)
+
+    def end(self) -> None:
+        """It was stored, or given up."""
+        while self.at_end:
+            self.at_end.pop()()
 
 
 class Inspector(Protocol):
@@ -62,19 +75,18 @@ class Inspector(Protocol):
         """Make durable whatever is kept besides, before the position passes it. Raises StoreError."""
         ...
 
-    async def stored(self, log: Followed, hi: int, found: Found) -> None:
+    def stored(self, log: Followed, hi: int, found: Found) -> None:
         """What it found up to entry `hi` is stored now. Where this does not come, the entries come again."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often. The position advances after so many entries or alerts, or so long, whichever comes first."""
+    """How often. The position advances after so many entries or so long, and at once when there is news."""
 
     poll_s: float = 30.0
     trouble_s: float = 300.0
     entries: int = 65_536
-    alerts: int = 64
     ms: int = 2000
 
 
@@ -154,6 +166,12 @@ class Watch:
         self.target = target.size
         self._found = Found()
         rebuilt = Rebuilt(self.position.frontier, [] if self.log.is_proven_at_once else heads)
+        try:
+            await self._read_to(target, rebuilt)
+        finally:
+            self._found.end()
+
+    async def _read_to(self, target: SignedHead, rebuilt: Rebuilt) -> None:
         while rebuilt.hi < target.size:
             try:
                 await self._span(target, rebuilt, target.size)
@@ -171,8 +189,7 @@ class Watch:
 
     async def _span(self, target: SignedHead, rebuilt: Rebuilt, hi: int) -> None:
         proven = target.size if self.log.is_proven_at_once else None
-        batches: Any = self.log.follower.entries(target, rebuilt.hi, hi)
-        async with aclosing(batches):
+        async with aclosing(self._batches(target, rebuilt.hi, hi)) as batches:
             async for batch in batches:
                 await self._inspector.inspect(self.log, batch, proven, self._found)
                 rebuilt.take(batch)
@@ -182,7 +199,7 @@ class Watch:
     def _is_time(self, rebuilt: Rebuilt) -> bool:
         return (
             rebuilt.hi - self.position.frontier.size >= self._pace.entries
-            or len(self._found.alerts) >= self._pace.alerts
+            or self._found.is_news
             or self._now_ms() - self._committed_ms >= self._pace.ms
         )
 
@@ -195,17 +212,18 @@ class Watch:
             position = replace(position, proven=frontier, met=target.note)
         elif rebuilt.proven is not None:
             position = replace(position, proven=rebuilt.proven, met=rebuilt.met[-1].note)
-        if position == self.position and not found.alerts and gap is None:
+        if position == self.position and not found.is_news and gap is None:
             return
         await self._inspector.flush()
         now_ms = self._now_ms()
         fresh = await self._state.logs.advance(
             self.log.log_id, position, found.alerts, now_ms,
-            baselines=found.baselines, scts=found.scts, gap=gap, met=rebuilt.met,
+            scts=found.scts, gap=gap, met=rebuilt.met, **_learned(found),
         )  # fmt: skip
         self.position, self._found, self._committed_ms = position, Found(), now_ms
         rebuilt.met = rebuilt.met[-1:]
-        await self._inspector.stored(self.log, frontier.size, found)
+        self._inspector.stored(self.log, frontier.size, found)
+        found.end()
         if fresh:
             self._told()
 
@@ -245,44 +263,55 @@ class Watch:
                 continue
             found = Found()
             try:
-                hashes = await self._inspect_all(trusted, gap.lo, gap.hi, found, trusted.size)
-                if not self.log.is_proven_at_once:
-                    await self._check_place(trusted, gap, hashes)
+                await self._fill(gap, trusted, found)
             except StoreError:
                 raise
             except CtlogError:
                 await self._state.logs.tried(gap, self._now_ms())
-                continue
-            await self._inspector.flush()
-            if await self._state.logs.fill(gap, found.alerts, found.scts, self._now_ms()):
-                self._told()
-            for kind in ("missing-data", "bad-entries", "bad-tile"):
-                await self._accuser.over(self.log, record_id(self.log, kind, _gap_key(gap.lo)), self._now_ms())
+            finally:
+                found.end()
+
+    async def _fill(self, gap: Gap, trusted: SignedHead, found: Found) -> None:
+        batches = [batch async for batch in self._batches(trusted, gap.lo, gap.hi)]
+        if not self.log.is_proven_at_once:
+            await self._check_place(trusted, gap, b"".join(batch.leaf_hashes for batch in batches))
+        for batch in batches:
+            await self._inspector.inspect(self.log, batch, trusted.size, found)
+        await self._inspector.flush()
+        now_ms = self._now_ms()
+        if await self._state.logs.fill(gap, found.alerts, found.scts, now_ms, **_learned(found)):
+            self._told()
+        self._inspector.stored(self.log, self.position.frontier.size, found)
+        for kind in ("missing-data", "bad-entries", "bad-tile"):
+            await self._accuser.over(self.log, record_id(self.log, kind, _gap_key(gap.lo)), now_ms)
 
     async def _look_aside(self, head: SignedHead) -> None:
         """A tree that contradicts the others may hold what concerns an owner: its newest entries, proven nowhere."""
-        found = Found(is_aside=True)
         lo = max(self._aside, min(self.position.frontier.size, head.size) - ASIDE, 0)
         try:
-            await self._inspect_all(head, lo, head.size, found, None)
+            async for batch in self._batches(head, lo, head.size):
+                await self._look_aside_at(batch)
         except StoreError:
             raise
         except CtlogError as error:
             self._says("warning", self.log.name, f"the contradicting tree cannot be read: {error}")
         self._aside = max(self._aside, head.size)
-        alerts = [replace(alert, log_index=None, proven=None) for alert in found.alerts]
-        if await self._state.alerts.raise_all(alerts, self._now_ms()):
-            self._told()
 
-    async def _inspect_all(self, head: SignedHead, lo: int, hi: int, found: Found, proven: int | None) -> bytes:
-        """Look at these entries; their leaf hashes."""
-        hashes: list[bytes] = []
+    async def _look_aside_at(self, batch: Batch) -> None:
+        found = Found(is_aside=True)
+        try:
+            await self._inspector.inspect(self.log, batch, None, found)
+            alerts = [replace(alert, log_index=None, proven=None) for alert in found.alerts]
+            if await self._state.alerts.raise_all(alerts, self._now_ms()):
+                self._told()
+        finally:
+            found.end()
+
+    async def _batches(self, head: SignedHead, lo: int, hi: int) -> AsyncGenerator[Batch, None]:
         batches: Any = self.log.follower.entries(head, lo, hi)
         async with aclosing(batches):
             async for batch in batches:
-                await self._inspector.inspect(self.log, batch, proven, found)
-                hashes.append(batch.leaf_hashes)
-        return b"".join(hashes)
+                yield batch
 
     async def _check_place(self, head: SignedHead, gap: Gap, hashes: bytes) -> None:
         """Raises ProofError unless entries with these hashes fill the gap."""
@@ -293,6 +322,10 @@ class Watch:
     async def _accuse(self, error: Misbehaviour, key: str) -> None:
         await self._accuser.accuse(self.log, error, self._now_ms(), key)
         self._told()
+
+
+def _learned(found: Found) -> dict[str, Any]:
+    return {"baselines": found.baselines, "issuers": found.issuers, "certificates": found.certificates}
 
 
 def _gap_key(lo: int) -> str:

@@ -6,12 +6,13 @@ In scope: storing and finding these. Out of scope: what they mean (`monitor.watc
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ctlog.errors import NotFoundError
 from monitor.state.database import Database
-from monitor.state.rows import Authorisation, EventRow, ItemRow, Snapshot
+from monitor.state.rows import Authorisation, CertificateRow, EventRow, ItemRow, Snapshot
 
+_CERTIFICATE = "issuer, serial, spki, log_id, log_index, not_after_ms, url"
 _AUTHORISATION = "id, kind, value, item, by, note, created_ms, until_ms"
 
 
@@ -131,7 +132,7 @@ class Answers:
                 query = "UPDATE snapshots SET fetched_ms = ? WHERE url = ? AND first_ms = ?"
                 connection.execute(query, (now_ms, url, last[2]))
                 return False
-            first_ms = now_ms if last is None else max(now_ms, last[2] + 1)  # versions have an order, whatever clocks say
+            first_ms = now_ms if last is None else max(now_ms, last[2] + 1)  # versions have an order in any case
             values = (url, sha256, now_ms, body, error, first_ms)
             connection.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?)", values)
             return True
@@ -148,6 +149,43 @@ class Answers:
             lambda connection: [Snapshot(*row) for row in connection.execute(query, (url, limit))]
         )
 
+    async def issuers(self) -> frozenset[str]:
+        """Every issuer that any log showed."""
+        return await self._database.read(
+            lambda connection: frozenset(row[0] for row in connection.execute("SELECT name FROM issuers"))
+        )
+
+    async def certificates(
+        self, *, serial: tuple[bytes, bytes] | None = None, spki: bytes | None = None, url: str | None = None
+    ) -> list[CertificateRow]:
+        """Certificates that concerned a watched item: with this (issuer, serial), this key, or this reference."""
+        values: tuple[object, ...] = (url,)
+        where = "url = ?"
+        if serial is not None:
+            where, values = "issuer = ? AND serial = ?", serial
+        elif spki is not None:
+            where, values = "spki = ?", (spki,)
+        query = f"SELECT {_CERTIFICATE} FROM certificates WHERE {where}"
+        return await self._database.read(
+            lambda connection: [CertificateRow(*row) for row in connection.execute(query, values)]
+        )
+
+    async def references(self, now_ms: int) -> list[str]:
+        """The references of certificates that are valid still."""
+        query = "SELECT DISTINCT url FROM certificates WHERE url != '' AND not_after_ms >= ? ORDER BY url"
+        return await self._database.read(lambda connection: [row[0] for row in connection.execute(query, (now_ms,))])
+
+    async def enrol(self, hashes: Sequence[int], now_ms: int) -> tuple[dict[int, int], list[int]]:
+        """Note when each item was first watched: (hash of its id -> since when, those that are new)."""
+
+        def work(connection: sqlite3.Connection) -> tuple[dict[int, int], list[int]]:
+            known: dict[int, int] = dict(connection.execute("SELECT hash, added_ms FROM enrolled").fetchall())
+            fresh = [each for each in dict.fromkeys(hashes) if each not in known]
+            connection.executemany("INSERT INTO enrolled VALUES (?, ?)", [(each, now_ms) for each in fresh])
+            return {**known, **dict.fromkeys(fresh, now_ms)}, fresh
+
+        return await self._database.write(work)
+
     # Small things -----------------------------------------------------------------------------------------------------
 
     async def get_meta(self, key: str) -> bytes | None:
@@ -160,3 +198,19 @@ class Answers:
         """Keep a value under a name."""
         query = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
         await self._database.write(lambda connection: connection.execute(query, (key, value)))
+
+
+def insert_learned(
+    connection: sqlite3.Connection,
+    baselines: Mapping[str, bytes],
+    issuers: Iterable[str],
+    certificates: Iterable[CertificateRow],
+    now_ms: int,
+) -> None:
+    """What was learned on the way to a position, inside the caller's transaction."""
+    rows = [(item, profile, now_ms) for item, profile in baselines.items()]
+    connection.executemany("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", rows)
+    query = "INSERT INTO issuers VALUES (?, ?) ON CONFLICT DO NOTHING"
+    connection.executemany(query, [(name, now_ms) for name in issuers])
+    marks = ", ".join("?" * len(CertificateRow._fields))
+    connection.executemany(f"INSERT INTO certificates VALUES ({marks}) ON CONFLICT DO NOTHING", certificates)

@@ -9,15 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ctlog.errors import StoreError
 from ctlog.merkle.tree import HASH_SIZE, Frontier
 from ctlog.wire.checkpoint import SignedHead
 from monitor.state.alerts import insert_alerts
+from monitor.state.answers import insert_learned
 from monitor.state.audits import insert_scts
 from monitor.state.database import Database
-from monitor.state.rows import MET, UNVERIFIED, Gap, HeadRow, LogRow, NewAlert, Position, SctRow
+from monitor.state.rows import (
+    MET,
+    UNVERIFIED,
+    CertificateRow,
+    Gap,
+    HeadRow,
+    LogRow,
+    NewAlert,
+    Position,
+    SctRow,
+)
 
 _COLUMNS = (
     "log_id, name, url, start, size, hashes, proven_size, proven_hashes, met, trusted, last_contact_ms, head_size, "
@@ -73,6 +84,8 @@ class Logs:
         scts: Sequence[SctRow] = (),
         gap: Gap | None = None,
         met: Sequence[SignedHead] = (),
+        issuers: Iterable[str] = (),
+        certificates: Iterable[CertificateRow] = (),
     ) -> list[str]:
         """Go on to `position`, and store all that was found on the way: one transaction.
 
@@ -95,8 +108,7 @@ class Logs:
             fresh = insert_alerts(connection, alerts, now_ms)
             prove(connection, log_id, position.proven.size)
             insert_scts(connection, scts)
-            for item, profile in (baselines or {}).items():
-                connection.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", (item, profile, now_ms))
+            insert_learned(connection, baselines or {}, issuers, certificates, now_ms)
             if gap is not None:
                 connection.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?, ?)", gap)
             query = "UPDATE heads SET state = ? WHERE log_id = ? AND id = ?"
@@ -140,12 +152,23 @@ class Logs:
         query = f"SELECT log_id, lo, hi, reason, since_ms, tried_ms FROM gaps {where} ORDER BY log_id, lo"
         return await self._database.read(lambda connection: [Gap(*row) for row in connection.execute(query, values)])
 
-    async def fill(self, gap: Gap, alerts: Sequence[NewAlert], scts: Sequence[SctRow], now_ms: int) -> list[str]:
+    async def fill(
+        self,
+        gap: Gap,
+        alerts: Sequence[NewAlert],
+        scts: Sequence[SctRow],
+        now_ms: int,
+        *,
+        baselines: Mapping[str, bytes] | None = None,
+        issuers: Iterable[str] = (),
+        certificates: Iterable[CertificateRow] = (),
+    ) -> list[str]:
         """The entries of a gap were handed out after all: what they raise is stored as the gap goes."""
 
         def work(connection: sqlite3.Connection) -> list[str]:
             connection.execute("DELETE FROM gaps WHERE log_id = ? AND lo = ?", (gap.log_id, gap.lo))
             insert_scts(connection, scts)
+            insert_learned(connection, baselines or {}, issuers, certificates, now_ms)
             return insert_alerts(connection, alerts, now_ms)
 
         return await self._database.write(work)

@@ -220,6 +220,20 @@ class SctRow(NamedTuple):
     checked_ms: int | None
 
 
+class CertificateRow(NamedTuple):
+    """A certificate that concerned a watched item: to be judged again when its key or number is revoked, or what stands
+    at its reference changes. `issuer`: the Name in DER; `serial`: the INTEGER's octets; `spki`: the key's SHA-256;
+    `url`: its reference, or ""."""
+
+    issuer: bytes
+    serial: bytes
+    spki: bytes
+    log_id: bytes
+    log_index: int
+    not_after_ms: int
+    url: str
+
+
 class EventRow(NamedTuple):
     """A porting or SIM-change event that was handed in: `kind` "port" or "sim", `number` its digits."""
 

@@ -9,6 +9,7 @@ from monitor.claims import (
     RECORD_SIZE,
     Claim,
     format_claim,
+    key_label,
     label_key,
     numbers_between,
     parse_claim,
@@ -59,6 +60,12 @@ labels = st.one_of(
 def test_other_labels_have_other_keys(one, other):
     assert (label_key(one) == label_key(other)) == (one == other)
     assert 0 <= label_key(one) < 1 << 63
+
+
+@given(labels)
+def test_labels_of_numbers_come_back(label):
+    is_number = label.kind == PREFIX or (label.kind == ONE and label.value.isdigit())
+    assert key_label(label_key(label)) == (label if is_number else None)
 
 
 @given(digits, st.data())

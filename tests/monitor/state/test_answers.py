@@ -4,6 +4,7 @@ import pytest
 
 from ctlog.errors import NotFoundError
 from monitor.state import State, make_state
+from monitor.state.rows import CertificateRow, Position
 
 NOW = 1_790_000_000_000
 
@@ -54,6 +55,31 @@ async def test_baselines(answers):
     await answers.put_baselines([("a", b"3")], NOW)
     assert await answers.baselines() == {"a": b"3", "b": b"2"}
     assert await answers.baselines(["b", "z"]) == {"b": b"2"}
+
+
+async def test_what_was_learned_on_the_way(tmp_path):
+    make_state(tmp_path, NOW)
+    log = bytes([7]) * 32
+    rows = [
+        CertificateRow(b"CA", bytes([at]), b"key %d" % (at % 2), log, at, NOW + at, "https://x/l" if at == 2 else "")
+        for at in range(3)
+    ]
+    async with State.open(tmp_path) as state:
+        await state.logs.add(log, "log", "", Position(), NOW)
+        await state.logs.advance(log, Position(), [], NOW, issuers=["one", "two"], certificates=rows)
+        await state.logs.advance(log, Position(), [], NOW, issuers=["two", "three"], certificates=rows)
+        answers = state.answers
+        assert await answers.issuers() == {"one", "two", "three"}
+        assert await answers.certificates(serial=(b"CA", b"\x01")) == [rows[1]]
+        assert await answers.certificates(spki=b"key 0") == [rows[0], rows[2]]
+        assert await answers.certificates(url="https://x/l") == [rows[2]]
+        assert await answers.references(NOW + 2) == ["https://x/l"]
+        assert await answers.references(NOW + 3) == []
+
+
+async def test_since_when_items_are_watched(answers):
+    assert await answers.enrol([5, 6, 5], NOW) == ({5: NOW, 6: NOW}, [5, 6])
+    assert await answers.enrol([6, -7], NOW + 9) == ({5: NOW, 6: NOW, -7: NOW + 9}, [-7])
 
 
 async def test_events(answers):
