@@ -637,7 +637,7 @@ static void next_run(Lanes *lanes, int l, Batch *batch) {
         load_lane(lanes, l, IV);
     } else if (l < --lanes->active) {
         save_lane(lanes, lanes->active);
-        lanes->jobs[l] = lanes->jobs[lanes->active], lanes->jobs[lanes->active] = job;
+        lanes->jobs[l] = lanes->jobs[lanes->active];
         load_lane(lanes, l, lanes->jobs[l]->words);
     }
 }
