@@ -8,7 +8,7 @@ in them (`monitor.history`), and what follows from them (`monitor.rules`).
     0-7     what it is found by: `label_key`, or `spki_key`
     8-15    notBefore, notAfter: seconds since 1970, 32 bits each
     16-23   issuer, holder: the numbers of their names in this history, 32 bits each; 0 for none
-    24-29   the first 48 bits of SHA-256 of the SubjectPublicKeyInfo
+    24-29   the first 48 bits of SHA-256 of the SubjectPublicKeyInfo; in the record of a key, `hint` of its last label
     30-33   when it was logged: seconds since 1970
     34      the log's number in this history (7 bits), and 128 if it is a precertificate
     35-39   the index in that log
@@ -29,6 +29,7 @@ MAX_LOGS = 128
 _RECORD = struct.Struct(">QIIII6sIBBI")
 _REST = struct.Struct(">IIII6sIBBI")
 _HASHED = 1 << 62
+_HINT = (1 << 48) - 59  # a prime
 _LOW_62 = (1 << 62) - 1
 _LATEST = 0xFFFFFFFF
 _TENS = tuple(int("1" + "0" * free) for free in range(16))
@@ -93,6 +94,11 @@ def label_key(label: Label) -> int:
         free = len(value) - len(fixed)
         return len(value) << 54 | int(fixed or "0") * _TENS[free] << 4 | free
     return _HASHED | int.from_bytes(hashlib.sha256(format_label(label)).digest()[:8], "big") & _LOW_62
+
+
+def hint(key: int) -> bytes:
+    """48 bits that tell labels apart, from a `label_key`."""
+    return (key % _HINT).to_bytes(6, "big")
 
 
 def key_label(key: int) -> Label | None:

@@ -12,10 +12,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from cryptography import x509
 
@@ -25,6 +24,7 @@ from ctlog.tn.numbers import Claim
 from ctlog.tn.tnauthlist import parse_tnauthlist
 from monitor.config import SourcesConfig
 from monitor.holder import normalise
+from monitor.rules.values import CodeTable, Revocations, Revoked, Snapshot
 from monitor.state import State
 
 Get = Callable[[str], Awaitable[bytes]]
@@ -35,33 +35,26 @@ MAX_LIST = 16 << 20
 MAX_CODES = 1 << 20
 
 
-class Revoked(NamedTuple):
-    """One entry of a revocation list. `issuer` is the Name in DER, `serial` the number, `at_ms` since when."""
+MAX_VERSIONS = 64
+"""Versions of what stood at one reference that a judgement looks at."""
 
-    issuer: bytes
-    serial: int
-    at_ms: int
-
-
-class Scope(NamedTuple):
-    """What stands at a reference: the claims, or why there are none. `first_ms`: since when it stands there, as far as
-    was seen; `is_first`: whether nothing else ever did."""
-
-    claims: tuple[Claim, ...]
-    error: str
-    first_ms: int
-    is_first: bool
+Serial = tuple[bytes, bytes]
+"""Issuer (Name in DER) and serial number (the INTEGER's octets)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the sources say now."""
+    """What the sources say now; None for those that are switched off or were never read.
 
-    revoked: Mapping[tuple[bytes, int], Revoked] = field(default_factory=dict)
-    codes: Mapping[str, str] = field(default_factory=dict)
-    """Folded code -> holder, as written."""
+    revoked: since when, by certificate; the same with keys in `revocations`. codes: code -> holder.
+    errors: what could not be fetched or read, and why.
+    """
+
+    revoked: Mapping[Serial, int] | None = None
+    revocations: Revocations | None = None
+    codes: Mapping[str, str] | None = None
+    table: CodeTable | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
-    """What could not be fetched or read, and why."""
 
 
 class Sources:
@@ -72,7 +65,7 @@ class Sources:
         self._folder = folder
         self._state = state
         self._get = get
-        self._lists: dict[str, dict[tuple[bytes, int], Revoked]] = {}
+        self._lists: dict[str, dict[Serial, int]] = {}
         self.known = Known()
 
     async def refresh(self, now_ms: int) -> bool:
@@ -86,32 +79,38 @@ class Sources:
                     self._lists[url] = read_crl(body)
                 except MalformedError as error:
                     errors[url] = str(error)
-        codes = await self._codes(now_ms, errors)
-        merged = {key: value for lists in self._lists.values() for key, value in lists.items()}
-        self.known = Known(merged, before.codes if codes is None else codes, errors)
-        return (before.revoked, before.codes) != (self.known.revoked, self.known.codes)
+        codes = await self._codes(now_ms, errors) or before.codes
+        revoked = {key: value for found in self._lists.values() for key, value in found.items()} or before.revoked
+        table = None if codes is None else CodeTable({code: [holder] for code, holder in codes.items()})
+        self.known = Known(revoked, await self._with_keys(revoked), codes, table, errors)
+        return (before.revoked, before.codes) != (revoked, codes)
 
-    async def scope(self, url: str, now_ms: int) -> Scope | None:
-        """What stands at a reference now, archived; None while references are not switched on."""
+    async def snapshots(self, urls: Iterable[str], now_ms: int) -> tuple[Snapshot, ...]:
+        """What stands at these references now, after all that stood there before; nothing while they are switched off.
+
+        Each is fetched, and archived with its hash.
+        """
         if not self._config.references:
-            return None
-        errors: dict[str, str] = {}
-        await self._fetch(url, now_ms, errors)
-        return await self.archived(url)
+            return ()
+        found: list[Snapshot] = []
+        for url in urls:
+            await self._fetch(url, now_ms, {})
+            for row in reversed(await self._state.answers.snapshots(url, limit=MAX_VERSIONS)):
+                claims, error = (None, row.error) if row.error else read_scope(row.body)
+                found.append(Snapshot(url, row.first_ms, claims, error))
+        return tuple(found)
 
-    async def archived(self, url: str) -> Scope | None:
-        """What stood at a reference when it was last fetched; None if it never was."""
-        versions = await self._state.answers.snapshots(url)
-        if not versions:
+    async def _with_keys(self, revoked: Mapping[Serial, int] | None) -> Revocations | None:
+        """The revocations, with the keys of those certificates that concerned a watched item."""
+        if revoked is None:
             return None
-        newest = versions[0]
-        claims, error = read_scope(newest.body) if not newest.error else ((), newest.error)
-        return Scope(claims, error, newest.first_ms, len(versions) == 1)
+        keys = await self._state.answers.serial_keys()
+        return Revocations(Revoked(*serial, keys.get(serial, b""), at_ms) for serial, at_ms in revoked.items())
 
     async def _codes(self, now_ms: int, errors: dict[str, str]) -> dict[str, str] | None:
         where = self._config.codes
         if not where:
-            return {}
+            return None
         body = await self._fetch(where, now_ms, errors) if "://" in where else _file(self._folder / where, errors)
         if body is None:
             return None
@@ -133,8 +132,8 @@ class Sources:
         return body
 
 
-def read_crl(data: bytes) -> dict[tuple[bytes, int], Revoked]:
-    """A revocation list (RFC 5280 section 5), in DER or PEM, by (issuer Name, serial). Raises MalformedError.
+def read_crl(data: bytes) -> dict[Serial, int]:
+    """A revocation list (RFC 5280 section 5), in DER or PEM: since when, by certificate. Raises MalformedError.
 
     An entry of an indirect list is of the issuer that it, or the last one before it that says so, names (section
     5.3.3). Its signature is not checked: no trust anchor of the list is known here, and https vouches for the place.
@@ -143,11 +142,11 @@ def read_crl(data: bytes) -> dict[tuple[bytes, int], Revoked]:
         load = x509.load_pem_x509_crl if data.lstrip().startswith(b"-----") else x509.load_der_x509_crl
         found = load(data)
         issuer = found.issuer.public_bytes()
-        revoked: dict[tuple[bytes, int], Revoked] = {}
+        revoked: dict[Serial, int] = {}
         for entry in found:
             issuer = _named_issuer(entry) or issuer
-            at_ms = int(entry.revocation_date_utc.timestamp() * 1000)
-            revoked[issuer, entry.serial_number] = Revoked(issuer, entry.serial_number, at_ms)
+            serial = entry.serial_number.to_bytes(entry.serial_number.bit_length() // 8 + 1, "big")
+            revoked[issuer, serial] = int(entry.revocation_date_utc.timestamp() * 1000)
     except (ValueError, TypeError, x509.DuplicateExtension) as error:
         raise MalformedError(f"this is no revocation list: {error}", field="crl") from None
     return revoked
@@ -181,12 +180,12 @@ def read_codes(data: bytes) -> dict[str, str]:
     return table
 
 
-def read_scope(data: bytes) -> tuple[tuple[Claim, ...], str]:
+def read_scope(data: bytes) -> tuple[tuple[Claim, ...] | None, str]:
     """The claims of a TNAuthorizationList in DER (media type application/tnauthlist), or why it has none. Total."""
     try:
         return tuple(parse_tnauthlist(data).entries), ""
     except MalformedError as error:
-        return (), f"what stands there is no TNAuthorizationList: {error}"
+        return None, f"what stands there is no TNAuthorizationList: {error}"
 
 
 def _file(path: Path, errors: dict[str, str]) -> bytes | None:

@@ -46,6 +46,9 @@ class EachEntry:
         await asyncio.sleep(0)
         self.flushed += 1
 
+    async def caught_up(self) -> None:
+        pass
+
     def stored(self, log: Followed, hi: int, found: Found) -> None:
         assert self.flushed, "the position passed what was not flushed"
 

@@ -13,13 +13,14 @@ from ctlog.merkle.hashing import hash_messages
 from ctlog.merkle.tree import HASH_SIZE
 from ctlog.tn.labels import ONE
 from ctlog.x509.der import SEQUENCE, UTC_TIME, children, expect, read_time
-from monitor.claims import label_key, pack_rest, seconds, spki_key
+from monitor.claims import hint, label_key, pack_rest, seconds, spki_key
 from monitor.glance import Glance
 from monitor.holder import holder_name, normalise
 
 MAX_KNOWN = 1 << 16
 """Times and subjects that are remembered."""
 
+LATE_S = 30 * 86_400
 _ORDINARY = b"\x30\x1e\x17\x0d"  # begins a Validity of two UTCTimes (RFC 5280 section 4.1.2.5), 32 octets
 _NO_KEY = bytes(HASH_SIZE)
 _U32 = 0xFFFFFFFF
@@ -32,6 +33,8 @@ class Collector:
         self._name_number = name_number
         self._times: dict[bytes, int] = {}
         self._holders: dict[bytes, int] = {}
+        self.late = 0
+        """How many entries of the last batch were logged more than 30 days after their validity began."""
 
     def records(
         self, log: int, lo: int, leaves: Sequence[bytes], glances: Sequence[Glance], issuers: Sequence[int]
@@ -41,6 +44,7 @@ class Collector:
         An entry that no parser accepts has a record for each of its labels, without times and key.
         """
         keys = hash_messages([glance.spki for glance in glances])
+        late = 0
         times, holders = self._times, self._holders
         found: list[bytes] = []
         for index, (leaf, glance, issuer) in enumerate(zip(leaves, glances, issuers, strict=True), lo):
@@ -52,20 +56,23 @@ class Collector:
             holder = holders.get(subject)
             if holder is None:
                 holder = self._holder(subject)
+            logged = int.from_bytes(leaf[2:10], "big") // 1000 & _U32
+            late += logged - before > LATE_S
             at = (index - lo) * HASH_SIZE
             digest = keys[at : at + HASH_SIZE] if spki else _NO_KEY
             rest = pack_rest(
-                before, after, issuer, holder, digest[:6], int.from_bytes(leaf[2:10], "big") // 1000 & _U32,
-                log | 128 if leaf[11:12] == b"\1" else log, index >> 32, index & _U32,
+                before, after, issuer, holder, digest[:6], logged, log | 128 if leaf[11:12] == b"\1" else log,
+                index >> 32, index & _U32,
             )  # fmt: skip
+            name = 0
             for label in labels:
                 kind, value = label
-                if kind == ONE and value.isdecimal():
-                    found.append((len(value) << 54 | int(value) << 4).to_bytes(8, "big") + rest)
-                else:
-                    found.append(label_key(label).to_bytes(8, "big") + rest)
+                is_number = kind == ONE and value.isdecimal()
+                name = len(value) << 54 | int(value) << 4 if is_number else label_key(label)  # the same, in place
+                found.append(name.to_bytes(8, "big") + rest)
             if spki:
-                found.append(spki_key(digest) + rest)
+                found.append(spki_key(digest) + rest[:16] + hint(name) + rest[22:])
+        self.late = late
         return found
 
     def _period(self, validity: bytes) -> tuple[int, int]:

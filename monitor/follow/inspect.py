@@ -6,12 +6,12 @@ keeps anybody from being told of it. Out of scope: what an alert says and whethe
 (`monitor.follow.watch`).
 
 Besides what the watch list selects, three kinds are read for the operator: the first entry of an issuer that no log had
-before, certificates that claim no number (those of CAs), and what no parser accepts.
+before, certificates of CAs that claim no number, and what no parser accepts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from ctlog.client.follow import Batch
@@ -25,21 +25,34 @@ from monitor.follow.watch import Found
 from monitor.glance import Glance, Glancer
 from monitor.history import History
 from monitor.state.rows import NewAlert, SctRow
-from monitor.watchlist import Hit, Watchlist
+from monitor.watchlist import Watchlist
 
 SCT_LIST = bytes.fromhex("060a2b06010401d679020402")
 """The OID of the SCT list extension (RFC 6962 section 3.3) as it stands in a certificate."""
+_CA = (bytes.fromhex("30030101ff"), bytes.fromhex("30060101ff0201"))  # BasicConstraints with cA TRUE, RFC 5280 4.2.1.9
+FILLING = 0.25
+"""A log of which so large a part was logged more than 30 days after its validity began is being filled."""
 
 
 class Judge(Protocol):
     """Whoever decides."""
 
-    async def judge(self, entry: Entry, hits: Sequence[Hit], found: Found) -> list[NewAlert]:
-        """The alerts that an entry raises. Without hits, only what concerns operators."""
+    async def judge(
+        self, entry: Entry, found: Found, *, filling: bool, is_ready: bool, only: frozenset[str] | None = None
+    ) -> None:
+        """Put the alerts that an entry raises into `found`, with all that was learned.
+
+        filling: the log is being filled from older records. is_ready: all that it held when it was first followed has
+        been read, so that what was never seen before is news. only: the items that it is judged for; None: all.
+        """
         ...
 
     def unjudged(self, place: Place, leaf: bytes, error: Exception) -> list[NewAlert]:
         """The alerts for an entry on which our own code failed: a fault of ours, and nobody may miss it."""
+        ...
+
+    def stored(self, found: Found) -> None:
+        """What is in `found` is stored."""
         ...
 
 
@@ -48,30 +61,37 @@ class Shared:
 
     def __init__(
         self, judge: Judge, history: History, watchlist: Callable[[], Watchlist], trust: Callable[[], Trust],
-        logs: Callable[[], Mapping[bytes, Followed]], now_ms: Clock, says: Says = silent,
+        logs: Callable[[], Mapping[bytes, Followed]], now_ms: Clock, ready: Callable[[bytes], Awaitable[None]],
+        says: Says = silent, *, audits: bool = True,
     ) -> None:  # fmt: skip
+        """`ready` keeps, by a log's id, that it has been caught up with once."""
         self.judge = judge
         self.history = history
         self.watchlist = watchlist
         self.trust = trust
         self.logs = logs
         self.now_ms = now_ms
+        self.ready = ready
         self.says = says
+        self.audits = audits
         self.glancer = Glancer()
         self.collector = Collector(history.name_number)
         self.stored: dict[int, int] = {}
+        self.issuers: set[int] = set()
+        """Numbers of the issuers that are known, and stored."""
 
 
 class EntryInspector:
     """Looks at the entries of one log. See `monitor.follow.watch.Inspector`."""
 
-    def __init__(self, log: Followed, shared: Shared, stored: int) -> None:
+    def __init__(self, log: Followed, shared: Shared, stored: int, *, is_ready: bool = False) -> None:
         """`stored`: how far the log's position is."""
         self._log = log
         self._shared = shared
         self._issuers = Issuers(log, shared.trust, shared.history.name_number, shared.now_ms)
         self._number = shared.history.log_number(log.log_id)
-        self._known_issuers: set[int] = set()
+        self._late = self._counted = 0.0
+        self.is_ready = is_ready
         shared.stored[self._number] = stored
 
     async def inspect(self, log: Followed, batch: Batch, proven: int | None, found: Found) -> None:
@@ -81,31 +101,55 @@ class EntryInspector:
         glances = [glance(leaf) or look(glancer, leaf) for leaf in leaves]
         issuers = await self._issuers.numbers(batch, glances)
         if not found.is_aside:
-            records = shared.collector.records(self._number, batch.lo, leaves, glances, issuers)
-            shared.history.append(records)
+            shared.history.append(shared.collector.records(self._number, batch.lo, leaves, glances, issuers))
+            self._note_late(len(leaves), shared.collector.late)
         wanted = set(shared.watchlist().select(glances))
-        wanted.update(self._for_operators(glances, issuers))
+        wanted.update(self._for_operators(leaves, glances, issuers))
         if wanted:
-            await self._read_all(batch, sorted(wanted), proven, found)
+            await self._read(batch, sorted(wanted), proven, found, None)
+
+    async def again(self, batch: Batch, proven: int, found: Found, only: frozenset[str]) -> None:
+        """Read all of these entries for some items: newly watched ones, or because something about them changed."""
+        await self._read(batch, range(len(batch.leaves)), proven, found, only)
 
     async def flush(self) -> None:
         """See Inspector."""
         self._shared.history.flush()
 
-    async def stored(self, log: Followed, hi: int, found: Found) -> None:
+    async def caught_up(self) -> None:
+        """See Inspector."""
+        if not self.is_ready:
+            await self._shared.ready(self._log.log_id)
+            self.is_ready = True
+
+    def stored(self, log: Followed, hi: int, found: Found) -> None:
         """See Inspector."""
         self._shared.stored[self._number] = hi
+        self._shared.issuers.update(map(self._shared.history.name_number, found.issuers))
+        self._shared.judge.stored(found)
 
-    def _for_operators(self, glances: Sequence[Glance], issuers: Sequence[int]) -> list[int]:
+    def _note_late(self, count: int, late: int) -> None:
+        """A moving average over some thousand entries."""
+        self._counted = min(self._counted + count, 1000 + count)
+        self._late += (late / max(count, 1) - self._late) * count / max(self._counted, 1)
+
+    def _for_operators(
+        self, leaves: Sequence[bytes], glances: Sequence[Glance], issuers: Sequence[int]
+    ) -> list[int]:
         """Entries that are read whoever watches what."""
-        known = self._known_issuers
-        found = [at for at, glance in enumerate(glances) if not glance.labels or not glance.spki]
+        found = [
+            at
+            for at, glance in enumerate(glances)
+            if (not glance.labels and any(mark in leaves[at] for mark in _CA)) or not glance.spki
+        ]
+        known = self._shared.issuers
         if not known.issuperset(issuers):
             found += [issuers.index(number) for number in set(issuers) - known]
-            known.update(issuers)
         return found
 
-    async def _read_all(self, batch: Batch, wanted: Sequence[int], proven: int | None, found: Found) -> None:
+    async def _read(
+        self, batch: Batch, wanted: Sequence[int], proven: int | None, found: Found, only: frozenset[str] | None
+    ) -> None:
         keys, before = chain_keys(batch), precertificates(batch)
         for at in wanted:
             place = Place(self._log.log_id, self._log.name, batch.lo + at, proven)
@@ -113,7 +157,8 @@ class EntryInspector:
             try:
                 chain = await self._issuers.chain(keys[at])
                 entry = read_entry(place, leaf, pre_certificate=before[at], chain=chain, trust=self._shared.trust())
-                found.alerts += await self._shared.judge.judge(entry, self._shared.watchlist().match(entry), found)
+                filling = self._late > FILLING
+                await self._shared.judge.judge(entry, found, filling=filling, is_ready=self.is_ready, only=only)
                 found.scts += self._promises(entry)
             except StoreError:
                 raise
@@ -123,7 +168,7 @@ class EntryInspector:
 
     def _promises(self, entry: Entry) -> list[SctRow]:
         """The SCTs of followed logs in a final certificate; those that do not hold are a finding of the rules'."""
-        if entry.precert or entry.parsed is None or SCT_LIST not in entry.certificate or not entry.issuers:
+        if not self._shared.audits or entry.precert or not entry.issuers or SCT_LIST not in entry.certificate:
             return []
         issuers = [issuer.der for issuer in entry.issuers]
         try:

@@ -75,6 +75,10 @@ class Inspector(Protocol):
         """Make durable whatever is kept besides, before the position passes it. Raises StoreError."""
         ...
 
+    async def caught_up(self) -> None:
+        """Every entry up to the newest head was read."""
+        ...
+
     def stored(self, log: Followed, hi: int, found: Found) -> None:
         """What it found up to entry `hi` is stored now. Where this does not come, the entries come again."""
         ...
@@ -186,6 +190,7 @@ class Watch:
                 await self._commit(target, rebuilt)
                 raise
         await self._commit(target, rebuilt)
+        await self._inspector.caught_up()
 
     async def _span(self, target: SignedHead, rebuilt: Rebuilt, hi: int) -> None:
         proven = target.size if self.log.is_proven_at_once else None

@@ -170,6 +170,13 @@ class Answers:
             lambda connection: [CertificateRow(*row) for row in connection.execute(query, values)]
         )
 
+    async def serial_keys(self) -> dict[tuple[bytes, bytes], bytes]:
+        """The key of every certificate that concerned a watched item, by (issuer, serial)."""
+        query = "SELECT issuer, serial, spki FROM certificates"
+        return await self._database.read(
+            lambda connection: {(row[0], row[1]): row[2] for row in connection.execute(query)}
+        )
+
     async def references(self, now_ms: int) -> list[str]:
         """The references of certificates that are valid still."""
         query = "SELECT DISTINCT url FROM certificates WHERE url != '' AND not_after_ms >= ? ORDER BY url"

@@ -13,8 +13,9 @@ from ctlog.errors import MalformedError, TransportError
 from ctlog.tn.numbers import ServiceProviderCode, TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
 from monitor.config import SourcesConfig
-from monitor.sources import Sources, read_codes, read_crl, read_scope
+from monitor.sources import Known, Sources, read_codes, read_crl, read_scope
 from monitor.state import State, make_state
+from monitor.state.rows import CertificateRow, Position
 
 NOW = 1_795_000_000_000
 KEY = ec.derive_private_key(5, ec.SECP256R1())
@@ -66,9 +67,9 @@ async def test_off_until_switched_on(state, tmp_path):
     web = Web()
     sources = Sources(SourcesConfig(), tmp_path, state, web.get)
     assert not await sources.refresh(NOW)
-    assert await sources.scope("https://x.example/list", NOW) is None
+    assert await sources.snapshots(["https://x.example/list"], NOW) == ()
     assert web.asked == []
-    assert (sources.known.revoked, sources.known.codes) == ({}, {})
+    assert sources.known == Known()
 
 
 async def test_a_revocation_list(state, tmp_path):
@@ -76,8 +77,10 @@ async def test_a_revocation_list(state, tmp_path):
     sources = Sources(SourcesConfig(crl=("https://x.example/crl",)), tmp_path, state, web.get)
     assert await sources.refresh(NOW)
     one, two = name("CA one").public_bytes(), name("CA two").public_bytes()
-    assert set(sources.known.revoked) == {(one, 5), (one, 6), (two, 7)}
-    assert sources.known.revoked[one, 5].at_ms == 1_767_225_600_000
+    assert set(sources.known.revoked) == {(one, b"\5"), (one, b"\6"), (two, b"\7")}
+    assert sources.known.revoked[one, b"\5"] == 1_767_225_600_000
+    assert sources.known.revocations.by_serial(two, b"\7").revoked_ms == 1_767_225_600_000
+    assert sources.known.table is None
     assert not await sources.refresh(NOW + 1)
     (version,) = await state.answers.snapshots("https://x.example/crl")
     assert (version.first_ms, version.fetched_ms) == (NOW, NOW + 1)
@@ -94,14 +97,16 @@ async def test_what_was_known_stays_in_force_when_a_source_fails(state, tmp_path
         assert "https://x.example/crl" in sources.known.errors
     web.bodies["https://x.example/crl"] = der(crl((6, None)))
     assert await sources.refresh(NOW + 2)
-    assert [serial for _, serial in sources.known.revoked] == [6]
+    assert [serial for _, serial in sources.known.revoked] == [b"\6"]
     assert sources.known.errors == {}
     assert len(await state.answers.snapshots("https://x.example/crl")) == 4
 
 
 def test_a_list_in_pem_and_bad_ones():
     made = crl((5, None)).public_bytes(serialization.Encoding.PEM)
-    assert [serial for _, serial in read_crl(made)] == [5]
+    assert [serial for _, serial in read_crl(made)] == [b"\5"]
+    high = read_crl(der(crl((0x80FF, None))))
+    assert [serial for _, serial in high] == [b"\0\x80\xff"]  # as the INTEGER has it
     for bad in (b"", b"-----BEGIN X509 CRL-----\n", der(crl((5, None)))[:-3], b"\x30\x00"):
         with pytest.raises(MalformedError):
             read_crl(bad)
@@ -120,6 +125,7 @@ async def test_a_table_of_codes(state, tmp_path):
     sources = Sources(SourcesConfig(codes="codes.csv"), tmp_path, state, Web().get)
     assert await sources.refresh(NOW)
     assert sources.known.codes == {"709J": "Carrier Inc"}
+    assert sources.known.table.holders("709j") == ("carrier",)
     (tmp_path / "codes.csv").unlink()
     assert not await sources.refresh(NOW)
     assert sources.known.codes == {"709J": "Carrier Inc"}
@@ -148,24 +154,33 @@ async def test_a_scope_by_reference(state, tmp_path):
     web = Web(list=LIST)
     sources = Sources(SourcesConfig(references=True), tmp_path, state, web.get)
     url = "https://x.example/list"
-    assert await sources.archived(url) is None
-    first = await sources.scope(url, NOW)
-    assert first.claims == (ServiceProviderCode("709J"), TelephoneNumber("12025550123"))
-    assert (first.error, first.first_ms, first.is_first) == ("", NOW, True)
-    assert (await sources.scope(url, NOW + 1)).first_ms == NOW
+    (first,) = await sources.snapshots([url], NOW)
+    assert first == (url, NOW, (ServiceProviderCode("709J"), TelephoneNumber("12025550123")), "")
+    assert await sources.snapshots([url], NOW + 1) == (first,)
     web.bodies[url] = format_tnauthlist([TelephoneNumber("12025550199")])
-    other = await sources.scope(url, NOW + 2)
-    assert (other.claims, other.first_ms, other.is_first) == ((TelephoneNumber("12025550199"),), NOW + 2, False)
+    assert [each.claims for each in await sources.snapshots([url], NOW + 2)] == [
+        first.claims, (TelephoneNumber("12025550199"),)]  # fmt: skip
     web.bodies[url] = None
-    gone = await sources.scope(url, NOW + 3)
-    assert gone.claims == ()
-    assert "404" in gone.error
+    gone = (await sources.snapshots([url], NOW + 3))[-1]
+    assert (gone.claims, gone.fetched_ms) == (None, NOW + 3)
+    assert "404" in gone.problem
     web.bodies[url] = b"<html>"
-    assert "no TNAuthorizationList" in (await sources.scope(url, NOW + 4)).error
+    assert "no TNAuthorizationList" in (await sources.snapshots([url], NOW + 4))[-1].problem
     assert len(await state.answers.snapshots(url)) == 4
+
+
+async def test_keys_of_revoked_certificates_that_were_seen(state, tmp_path):
+    log = bytes(32)
+    row = CertificateRow(name("PA").public_bytes(), b"\5", b"k" * 32, log, 3, NOW, "")
+    await state.logs.add(log, "log", "", Position(), NOW)
+    await state.logs.advance(log, Position(), [], NOW, certificates=[row])
+    web = Web(crl=der(crl((5, None), (6, None))))
+    sources = Sources(SourcesConfig(crl=("https://x.example/crl",)), tmp_path, state, web.get)
+    await sources.refresh(NOW)
+    assert [each.serial for each in sources.known.revocations.by_key(b"k" * 32)] == [b"\5"]
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_scope_or_say_why_not(data):
     claims, error = read_scope(data)
-    assert bool(claims) != bool(error)
+    assert (claims is None) == bool(error)
