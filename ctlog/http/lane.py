@@ -166,7 +166,8 @@ class Lane(asyncio.Protocol):
 
     async def _write_large(self, transport: asyncio.Transport, head: bytes, answer: Answer) -> None:
         """Wait until the reader has taken it, for as long as that may last."""
-        transport.writelines((head, answer.body))
+        transport.write(head)  # not writelines: in 3.12 and 3.13.0 it never tells us to wait (CVE-2024-12254)
+        transport.write(answer.body)
         if self._drained is None:
             return
         self._site.outgoing_bytes += len(answer.body)

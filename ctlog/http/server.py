@@ -179,7 +179,8 @@ class _Reply(web.StreamResponse):
         elif len(body) < LARGE_BYTES:
             transport.write(head + body)
         else:
-            transport.writelines((head, body))
+            transport.write(head)  # not writelines: see lane.py
+            transport.write(body)
             await self._drain(request, transport, len(body))
 
     async def _drain(self, request: web.BaseRequest, transport: asyncio.Transport, size: int) -> None:
