@@ -73,7 +73,8 @@ async def test_a_head_store_inside_the_folder_is_refused(tmp_path: Path) -> None
 
 async def test_nothing_is_made_when_the_roots_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.pem").write_text("hello")
-    for roots in ([(tmp_path / "bad.pem", "ca")], [(tmp_path / "absent", "ca")], [(write_roots(tmp_path / "r"), "C A")]):
+    good = write_roots(tmp_path / "r")
+    for roots in ([(tmp_path / "bad.pem", "ca")], [(tmp_path / "absent", "ca")], [(good, "C A")]):
         with pytest.raises(UsageError):
             await create(tmp_path / "log", CONFIG, roots)
     with pytest.raises(ConfigError, match="origin"):

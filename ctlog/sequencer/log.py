@@ -5,10 +5,8 @@ a start recovers (`recovery.py`), what an entry is (`forms.py`).
 
 Two tasks use a `Log`: everybody's `add`, which only touches the pool and the objects that an entry brings along, and
 `run`, which alone writes batches. The pool is rotated before anything is awaited, so an entry is always in the pool, in
-flight, in the LookupStore, or nowhere.
-
-An entry takes its place first and is looked up afterwards, with all others of its batch in one hop. So there is no
-moment in which a second submission of it could slip through, and a duplicate costs a place for one period.
+flight, in the LookupStore, or nowhere. An entry takes its place first and is looked up afterwards, with all others of
+its batch in one hop: so no second submission of it slips through, and a duplicate costs a place for one period.
 
 A fatal error ends `run`, fails everybody who waits, and is raised again by every later call. Nothing is resumed in
 place; the process ends, and a start finds out where it stopped.
@@ -38,12 +36,10 @@ E = TypeVar("E")
 
 _Ticket = Ticket[E, Sequenced]
 _Known = tuple[Ticket[E, Sequenced], Sequenced]
-
 Clock = Callable[[], int]
 """Unix time in milliseconds. One clock for everything that is signed (P4)."""
 
-_RETRY_S = 1.0  # between attempts to publish or record what could not be
-_UPKEEP_S = 5.0
+_RETRY_S, _UPKEEP_S = 1.0, 5.0  # between attempts at what could not be published or recorded; between upkeeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,6 @@ class Settings:
 
 class BatchReport(NamedTuple):
     """What one round did, for metrics: the size afterwards, new entries, duplicates, and the seconds of each step."""
-
     size: int
     entries: int
     duplicates: int
@@ -101,15 +96,13 @@ class Log(Generic[E]):
         self._on_batch = on_batch
         self._pool: Pool[E, Sequenced] = Pool(settings.pool_size, settings.retry_after_s, self._on_first)
         self._places = Places(shelves, form)
-        self._upkeep = Upkeep(
-            shelves, form.kinds, settings.partial_age_ms, settings.min_free_bytes, settings.min_free_share
-        )
+        room = settings.min_free_bytes, settings.min_free_share
+        self._upkeep = Upkeep(shelves, form.kinds, settings.partial_age_ms, *room)
         self._attachments = Attachments(shelves.public)
         self._wake = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
-        self._running = False
+        self._running = self._closing = False
         self._ended = asyncio.Event()
-        self._closing = False
         self._freezing: asyncio.Future[None] | None = None
         self._fatal: FatalError | None = None
         self._trouble: str | None = None
@@ -139,10 +132,10 @@ class Log(Generic[E]):
         behind them (P11). Raises ConfigError for what contradicts the head store or is damaged, StoreError for a store
         that fails, FatalError for another writer; each says what to do.
         """
-        chosen = settings or Settings()
+        settings = settings or Settings()
         standing = await recover(shelves, signer, form, clock(), outside)
-        committer = Committer(shelves, signer, form, standing, clock, cosign, chosen.cosign_limit_ms)
-        log = cls(shelves, signer, form, committer, clock, chosen, on_batch)
+        committer = Committer(shelves, signer, form, standing, clock, cosign, settings.cosign_limit_ms)
+        log = cls(shelves, signer, form, committer, clock, settings, on_batch)
         await log._upkeep.measure_room()
         return log
 
@@ -227,8 +220,7 @@ class Log(Generic[E]):
         if self._running or self._ended.is_set():
             raise UsageError("a log runs once")
         self._running = True
-        age_ms = self._clock() - self.head.timestamp_ms
-        self._postpone_resign(max(0, self.settings.resign_ms - age_ms))
+        self._postpone_resign(max(0, self.settings.resign_ms - self._clock() + self.head.timestamp_ms))
         upkeep = asyncio.create_task(self._keep_up())
         try:
             await self._rounds()
@@ -275,9 +267,9 @@ class Log(Generic[E]):
 
     def _set_alarm(self, when_s: float | None) -> None:
         """Wake the rounds at this time of the event loop, unless they are to be woken sooner. None: not at all."""
+        if self._alarm is not None and when_s is not None and self._alarm.when() <= when_s:
+            return
         if self._alarm is not None:
-            if when_s is not None and self._alarm.when() <= when_s:
-                return
             self._alarm.cancel()
         self._alarm = None if when_s is None else asyncio.get_running_loop().call_at(when_s, self._ring)
 
@@ -325,9 +317,9 @@ class Log(Generic[E]):
             elif not self.frozen and asyncio.get_running_loop().time() >= self._next_resign_s:
                 await self._committer.sign_fresh()
             await self._publish(known)
-        except FatalError:
-            raise
-        except CtlogError as error:  # StoreError, or an entry that cannot be written down: nothing was signed
+        except CtlogError as error:  # else a StoreError, or an entry that cannot be written down: nothing was signed
+            if isinstance(error, FatalError):
+                raise
             self._trouble = str(error)
             for ticket in tickets:
                 ticket.fail(error)

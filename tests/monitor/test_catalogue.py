@@ -136,8 +136,8 @@ async def test_a_list_that_is_signed(tmp_path):
     answers["https://x.example/l"] = data.replace(b"one", b"eno")
     with pytest.raises(SignatureError):
         await read_list(config, tmp_path, fetching(answers), None, NOW)
+    config = list_config(source="https://x.example/l", keys=["no.pem"])
     with pytest.raises(ConfigError, match=r"no\.pem"):
-        config = list_config(source="https://x.example/l", keys=["no.pem"])
         await read_list(config, tmp_path, fetching(answers), None, 1)
 
 
