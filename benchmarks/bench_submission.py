@@ -72,6 +72,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--pool", type=int, default=Pool().size)
     parser.add_argument("--server-core", type=int, default=0)
     parser.add_argument("--load-core", type=int, default=1)
+    parser.add_argument("--wait", type=float, default=0, help="before each phase wait, for so many seconds at most, "
+                        "until nobody else uses the machine")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -109,20 +111,23 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 async def phase(name: str, options: argparse.Namespace, server: Server, bodies: Bodies, folder: Path,
                 report: dict[str, Any]) -> dict[str, Any]:
+    wait_for_quiet(options.wait)
     probe = DiskProbe(folder)
     probe.start()
     cpu, began = server.cpu_s(), time.perf_counter()
-    load = time.process_time()
+    load, busy = time.process_time(), busy_s()
     if name == "overload":
         rate = 2 * report["steady"]["per_second"]
         result = await opened(server.port, 2048, options.seconds, rate, bodies.take, bodies.give_back)
     else:
         result = await closed(server.port, options.connections, options.seconds, bodies.take)
     cpu, elapsed = server.cpu_s() - cpu, time.perf_counter() - began
+    load = time.process_time() - load
     return summary(result) | {
         "server_cpu_us": round(cpu / max(result.good, 1) * 1e6, 1),
         "server_core": round(cpu / elapsed, 3),
-        "load_core": round((time.process_time() - load) / elapsed, 3),
+        "load_core": round(load / elapsed, 3),
+        "others_core": round(max(busy_s() - busy - cpu - load, 0) / elapsed, 3),
         "fsync_p99_ms": round(quantile(probe.stop(), 0.99) * 1000, 2),
         "rss_mb": server.rss_mb(),
     }
@@ -227,6 +232,22 @@ def wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
     raise SystemExit("ctlog serve did not begin to answer within a minute")
 
 
+def busy_s() -> float:
+    """Processor time that anybody on this machine has used."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
+    return (user + nice + system + irq + softirq) / TICK
+
+
+def wait_for_quiet(seconds: float) -> None:
+    """Until the machine was idle for half a second, or `seconds` have passed."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        before = busy_s()
+        time.sleep(0.5)
+        if busy_s() - before <= 0.03:
+            return
+
+
 def reference_costs() -> tuple[float, float, float]:
     """Microseconds of a P-256 verification, of a deterministic signature, and of SHA-256 over 800 bytes."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -297,7 +318,8 @@ def as_text(report: dict[str, Any]) -> str:
             f"{name:9} {found['per_second']:8.0f}/s  p50 {found['p50_ms']:6.1f} ms  p99 {found['p99_ms']:6.1f} ms  "
             f"server CPU {found['server_cpu_us']:6.1f} us each ({found['server_cpu_us'] / 1000:.3f} s per 1,000), "
             f"{found['server_core']:.0%} of its core  RSS {found['rss_mb']} MB  disk p99 {found['fsync_p99_ms']} ms  "
-            f"others {found['others'] or 'none'}, unsent {found['unsent']}")
+            f"other answers {found['others'] or 'none'}, unsent {found['unsent']}; other programs used "
+            f"{found['others_core']:.0%} of a core")
     lines += [f"{value:8} {what}" for what, value in report["ratios"].items()]
     return "\n".join(lines)
 
