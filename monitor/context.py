@@ -7,21 +7,31 @@ is history, and of the entry's own log only what stands before it. Out of scope:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from ctlog.tn.labels import PREFIX, Label, claim_labels, format_label, labels_holding
 from ctlog.tn.numbers import Claim as NumberClaim
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
-from monitor.claims import Claim, hint, key_label, label_key, numbers_between, spki_key
+from monitor.claims import Claim, hint, key_label, label_key, numbers_between, parse_claim, spki_key
 from monitor.entry import Entry
 from monitor.history import History
 from monitor.history_files import HASHED
-from monitor.items import Item
+from monitor.holder import normalise, same_holder
+from monitor.items import HOLDER, ISSUER, Item, prefix_blocks
 from monitor.rules.values import NOTHING_AUTHORISED, Authorised, Event, PastClaim
 from monitor.state.rows import Authorisation, EventRow
 
 MAX_CLAIMS = 512
 """Earlier claims that one judgement looks at, the newest ones."""
+
+
+class Place(NamedTuple):
+    """Where an entry stands, and when it was logged."""
+
+    log_id: bytes
+    log_index: int
+    logged_ms: int
 
 
 class Past:
@@ -53,6 +63,42 @@ class Past:
         key = entry.key_hash[:7]
         uses = [self._past(entry, row, own.get(row.key, b""), key) for row in self._settled(entry, rows)]
         return tuple(sorted(uses, key=lambda each: each.logged_ms)[-MAX_CLAIMS:])
+
+    def places(self, item: Item) -> Iterator[list[Place]]:
+        """Where claims stand that concern an item, in pieces, some perhaps twice. Names are looked for everywhere."""
+        if item.kind in (HOLDER, ISSUER) and isinstance(item.value, str):
+            yield from self._by_name(item.kind, normalise(item.value))
+        elif isinstance(item.value, bytes):
+            yield self._places(self._history.lookup_key(int.from_bytes(spki_key(item.value), "big")))
+        elif isinstance(item.value, str):
+            for block in prefix_blocks(item.value):
+                yield self._places_of(block)
+        else:
+            yield self._places_of(item.value)
+
+    def _places_of(self, claim: NumberClaim) -> list[Place]:
+        found: list[Place] = []
+        for key, _ in _wanted(claim):
+            found += self._places(self._between(*key) if isinstance(key, tuple) else self._history.lookup_key(key))
+        return found
+
+    def _by_name(self, kind: str, wanted: str) -> Iterator[list[Place]]:
+        history = self._history
+        named = {
+            number for number, name in history.names()
+            if same_holder(wanted, name.partition(" @ ")[0] if kind == ISSUER else name)
+        }  # fmt: skip
+        for piece in history.scan():
+            rows = map(parse_claim, piece)
+            yield self._places(row for row in rows if (row.issuer if kind == ISSUER else row.holder) in named)
+
+    def _places(self, rows: Iterable[Claim]) -> list[Place]:
+        history, stored = self._history, self._stored
+        return [
+            Place(history.log_id(row.log), row.log_index, row.logged_ms)
+            for row in rows
+            if row.log_index < stored.get(row.log, 0)
+        ]
 
     def _between(self, lo: int, hi: int) -> list[Claim]:
         return self._history.between(lo, hi, limit=8 * MAX_CLAIMS)

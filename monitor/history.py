@@ -97,6 +97,10 @@ class History:
         is a hash: equal numbers are equal names even so."""
         return self._names.name(number)
 
+    def names(self) -> Iterator[tuple[int, str]]:
+        """Every name with its number, but for those of which only a hash is kept."""
+        return self._names.items()
+
     def append(self, records: Sequence[bytes]) -> None:
         """Take records in; they are found at once, and durable after the next `flush`."""
         self._pending += records

@@ -93,6 +93,10 @@ class Names:
         """See `History.name`."""
         return self._names[number] if number < len(self._names) else ""
 
+    def items(self) -> Iterator[tuple[int, str]]:
+        """See `History.names`."""
+        return ((number, name) for number, name in enumerate(list(self._names)) if number)
+
     def flush(self) -> None:
         """Make them durable. Raises OSError; nothing is lost by calling it again."""
         data = b"".join(self._pending)

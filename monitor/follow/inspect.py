@@ -11,8 +11,9 @@ before, certificates of CAs that claim no number, and what no parser accepts.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from ctlog.client.follow import Batch
 from ctlog.errors import MalformedError, SctError, StoreError
@@ -37,10 +38,14 @@ FILLING = 0.25
 class Judge(Protocol):
     """Whoever decides."""
 
+    async def prepare(self, entry: Entry) -> Any:
+        """Fetch whatever the judgement of this entry needs, and give it back with the entry."""
+        ...
+
     async def judge(
-        self, entry: Entry, found: Found, *, filling: bool, is_ready: bool, only: frozenset[str] | None = None
+        self, case: Any, found: Found, *, filling: bool, is_ready: bool, only: frozenset[str] | None = None
     ) -> None:
-        """Put the alerts that an entry raises into `found`, with all that was learned.
+        """Put the alerts that a prepared entry raises into `found`, with all that was learned. Waits for no network.
 
         filling: the log is being filled from older records. is_ready: all that it held when it was first followed has
         been read, so that what was never seen before is news. only: the items that it is judged for; None: all.
@@ -108,8 +113,8 @@ class EntryInspector:
         if wanted:
             await self._read(batch, sorted(wanted), proven, found, None)
 
-    async def again(self, batch: Batch, proven: int, found: Found, only: frozenset[str]) -> None:
-        """Read all of these entries for some items: newly watched ones, or because something about them changed."""
+    async def again(self, batch: Batch, proven: int, found: Found, only: frozenset[str] | None) -> None:
+        """Read all of these entries, for some items or for all: some are newly watched, or something changed."""
         await self._read(batch, range(len(batch.leaves)), proven, found, only)
 
     async def flush(self) -> None:
@@ -150,21 +155,30 @@ class EntryInspector:
     async def _read(
         self, batch: Batch, wanted: Sequence[int], proven: int | None, found: Found, only: frozenset[str] | None
     ) -> None:
-        keys, before = chain_keys(batch), precertificates(batch)
+        keys, before, judge = chain_keys(batch), precertificates(batch), self._shared.judge
+        ready: list[tuple[Place, bytes, Any]] = []
         for at in wanted:
-            place = Place(self._log.log_id, self._log.name, batch.lo + at, proven)
-            leaf = batch.leaves[at]
-            try:
+            place, leaf = Place(self._log.log_id, self._log.name, batch.lo + at, proven), batch.leaves[at]
+            with self._fault_told(place, leaf, found):
                 chain = await self._issuers.chain(keys[at])
                 entry = read_entry(place, leaf, pre_certificate=before[at], chain=chain, trust=self._shared.trust())
-                filling = self._late > FILLING
-                await self._shared.judge.judge(entry, found, filling=filling, is_ready=self.is_ready, only=only)
                 found.scts += self._promises(entry)
-            except StoreError:
-                raise
-            except Exception as error:  # a fault of ours must not hide an entry, nor stop the log
-                self._shared.says("error", self._log.name, f"entry {place.index} could not be judged: {error!r}")
-                found.alerts += self._shared.judge.unjudged(place, leaf, error)
+                ready.append((place, leaf, await judge.prepare(entry)))
+        for place, leaf, case in ready:
+            with self._fault_told(place, leaf, found):
+                filling = self._late > FILLING
+                await judge.judge(case, found, filling=filling, is_ready=self.is_ready, only=only)
+
+    @contextmanager
+    def _fault_told(self, place: Place, leaf: bytes, found: Found) -> Iterator[None]:
+        """A fault of ours must not hide an entry, nor stop the log: it is an alert of its own."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:
+            self._shared.says("error", self._log.name, f"entry {place.index} could not be judged: {error!r}")
+            found.alerts += self._shared.judge.unjudged(place, leaf, error)
 
     def _promises(self, entry: Entry) -> list[SctRow]:
         """The SCTs of followed logs in a final certificate; those that do not hold are a finding of the rules'."""

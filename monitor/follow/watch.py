@@ -101,8 +101,9 @@ class Watch:
         self, log: Followed, state: State, heads: Heads, inspector: Inspector, accuser: Accuser, row: LogRow, *,
         pace: Pace = Pace(), now_ms: Clock = system_now_ms, says: Says = silent,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, told: Callable[[], None] = lambda: None,
+        then: Callable[[], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
-        """`told` is called when new alerts wait to be sent."""
+        """`told` is called when new alerts wait to be sent, `then` at the end of each round."""
         self.log = log
         self.heads = heads
         self.position = row.position
@@ -115,6 +116,7 @@ class Watch:
         self._sleep = sleep
         self._says = says
         self._told = told
+        self._then = then
         self._found = Found()
         self._committed_ms = now_ms()
         self._aside = 0
@@ -149,6 +151,8 @@ class Watch:
                 await self._look_aside(self.heads.liars.pop())
             await self._read()
             await self._fill_gaps()
+            if self._then is not None:
+                await self._then()
         except StoreError:
             raise
         except CtlogError as error:

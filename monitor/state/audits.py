@@ -6,12 +6,13 @@ In scope: storing and finding them. Out of scope: the audit itself (`monitor.fol
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.state.alerts import insert_alerts
+from monitor.state.answers import insert_learned
 from monitor.state.database import Database
-from monitor.state.rows import NewAlert, SctRow
+from monitor.state.rows import CertificateRow, NewAlert, SctRow
 
 _COLUMNS = "id, log_id, sct, leaf, timestamp_ms, log_index, source, handed_ms, status, detail, checked_ms"
 
@@ -25,7 +26,6 @@ class TaskRow(NamedTuple):
     progress: bytes
     created_ms: int
     done_ms: int | None
-    error: str
 
 
 class Audits:
@@ -73,18 +73,24 @@ class Audits:
     async def tasks(self, *, open_only: bool = True) -> list[TaskRow]:
         """Tasks, the oldest first."""
         where = "WHERE done_ms IS NULL" if open_only else ""
-        query = f"SELECT id, kind, spec, progress, created_ms, done_ms, error FROM tasks {where} ORDER BY id"
+        query = f"SELECT id, kind, spec, progress, created_ms, done_ms FROM tasks {where} ORDER BY id"
         return await self._database.read(lambda connection: [TaskRow(*row) for row in connection.execute(query)])
 
-    async def note_task(
-        self, task: int, progress: bytes, alerts: Sequence[NewAlert], now_ms: int, *, done: bool = False,
-        error: str = "",
+    async def note_task(self, task: int, progress: bytes, now_ms: int, *, done: bool = False) -> None:
+        """How far a task is."""
+        query = "UPDATE tasks SET progress = ?, done_ms = ? WHERE id = ?"
+        values = (progress, now_ms if done else None, task)
+        await self._database.write(lambda connection: connection.execute(query, values))
+
+    async def store_found(
+        self, alerts: Sequence[NewAlert], now_ms: int, *, baselines: Mapping[str, bytes] | None = None,
+        issuers: Iterable[str] = (), certificates: Iterable[CertificateRow] = (), scts: Sequence[SctRow] = (),
     ) -> list[str]:  # fmt: skip
-        """How far a task is, with the alerts that it found, in one transaction."""
+        """What entries raised that were read again, in one transaction. Returns the ids of the new alerts."""
 
         def work(connection: sqlite3.Connection) -> list[str]:
-            query = "UPDATE tasks SET progress = ?, error = ?, done_ms = ? WHERE id = ?"
-            connection.execute(query, (progress, error[:500], now_ms if done else None, task))
+            insert_learned(connection, baselines or {}, issuers, certificates, now_ms)
+            insert_scts(connection, scts)
             return insert_alerts(connection, alerts, now_ms)
 
         return await self._database.write(work)

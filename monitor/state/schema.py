@@ -79,14 +79,14 @@ CREATE TABLE snapshots (
 CREATE TABLE issuers (name TEXT PRIMARY KEY, first_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE certificates (
     issuer BLOB NOT NULL, serial BLOB NOT NULL, spki BLOB NOT NULL, log_id BLOB NOT NULL, log_index INTEGER NOT NULL,
-    not_after_ms INTEGER NOT NULL, url TEXT NOT NULL, PRIMARY KEY (issuer, serial, log_id, log_index)
+    not_after_ms INTEGER NOT NULL, url TEXT NOT NULL, PRIMARY KEY (issuer, serial, log_id, log_index, url)
 ) WITHOUT ROWID;
 CREATE INDEX certificates_by_key ON certificates (spki);
 CREATE INDEX certificates_by_url ON certificates (url) WHERE url != '';
 CREATE TABLE enrolled (hash INTEGER PRIMARY KEY, added_ms INTEGER NOT NULL);
 CREATE TABLE tasks (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, spec BLOB NOT NULL, progress BLOB NOT NULL DEFAULT x'',
-    created_ms INTEGER NOT NULL, done_ms INTEGER, error TEXT NOT NULL DEFAULT ''
+    created_ms INTEGER NOT NULL, done_ms INTEGER
 );
 """
 

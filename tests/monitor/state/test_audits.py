@@ -42,8 +42,18 @@ async def test_settled_with_its_alert(state):
 async def test_tasks_go_on_where_they_were(state):
     first = await state.audits.add_task("backfill", b"home", NOW)
     await state.audits.add_task("backfill", b"office", NOW)
-    assert await state.audits.note_task(first, b"17", [alert()], NOW) == ["a-0123"]
+    await state.audits.note_task(first, b"17", NOW)
     assert [(task.spec, task.progress) for task in await state.audits.tasks()] == [(b"home", b"17"), (b"office", b"")]
-    await state.audits.note_task(first, b"20", [], NOW + 1, done=True)
+    await state.audits.note_task(first, b"20", NOW + 1, done=True)
     assert [task.spec for task in await state.audits.tasks()] == [b"office"]
     assert len(await state.audits.tasks(open_only=False)) == 2
+
+
+async def test_what_was_found_again_is_one_step(state):
+    new, row = [alert(), alert("b", summary=None)], sct("a")
+    with pytest.raises(Exception, match="NOT NULL"):
+        await state.audits.store_found(new, NOW, baselines={"home": b"p"}, scts=[row], issuers=["one"])
+    assert await state.answers.baselines() == {}
+    assert await state.audits.store_found(new[:1], NOW, baselines={"home": b"p"}, scts=[row]) == ["a-0123"]
+    assert await state.answers.baselines() == {"home": b"p"}
+    assert await state.audits.waiting(LOG) == [row]
