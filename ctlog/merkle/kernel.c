@@ -34,7 +34,7 @@
 #ifdef __GNUC__
 #define INLINE static inline __attribute__((always_inline))
 #define ALIGNED __attribute__((aligned(64)))
-#define PREFETCH(address) __builtin_prefetch(address)
+#define PREFETCH(address) __builtin_prefetch((const void *)(address))
 #else
 #define INLINE static inline
 #define ALIGNED
@@ -52,8 +52,9 @@ typedef struct {
     uint8_t word_at[8];
     int lane_step;
     /* Feeds `count` >= 1 blocks into each of the first `active` lanes, 1 to `lanes`: reads count * 64 bytes from each
-       at[l] and moves it behind them. The other lanes, of `at` and of the state, are scratch. */
-    void (*blocks)(uint32_t *state, const uint8_t **at, size_t count, int active);
+       at[l] and moves it behind them. The other lanes, of `at` and of the state, are scratch. With each block of a lane
+       the cache line at address ahead[l], which may be any, is asked for, and ahead[l] moves on, too. */
+    void (*blocks)(uint32_t *state, const uint8_t **at, uintptr_t *ahead, size_t count, int active);
     /* Reads n * 64 bytes, writes n * 32. Hash i is written after pairs 0 to 2i + 1 were read: `out` may be `pairs`. */
     void (*nodes)(uint8_t *out, const uint8_t *pairs, size_t n);
 } Engine;
@@ -119,12 +120,16 @@ static const uint32_t IV[8] ALIGNED = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54
         EIGHT_ROUNDS(X, 8, THEN_NOTHING)                                                               \
         s[0] += a, s[1] += b, s[2] += c, s[3] += d, s[4] += e, s[5] += f, s[6] += g, s[7] += h;        \
     }                                                                                                  \
-    TARGET static void X##_blocks(uint32_t *state, const uint8_t **at, size_t count, int active) {     \
+    TARGET static void X##_blocks(uint32_t *state, const uint8_t **at, uintptr_t *ahead, size_t count, \
+                                  int active) {                                                        \
         V w[16];                                                                                       \
         for (int l = active; l < LANES; l++) at[l] = at[0];                                            \
         while (count--) {                                                                              \
             X##_load(w, at);                                                                           \
-            for (int l = 0; l < LANES; l++) at[l] += 64;                                               \
+            for (int l = 0; l < LANES; l++) {                                                          \
+                PREFETCH(ahead[l]);                                                                    \
+                at[l] += 64, ahead[l] += 64;                                                           \
+            }                                                                                          \
             for (int j = 0; j < 16; j++) w[j] = X##_number(w[j]);                                      \
             X##_compress((V *)state, w);                                                               \
         }                                                                                              \
@@ -166,21 +171,23 @@ static const uint32_t IV[8] ALIGNED = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54
         }                                                                                              \
         EACH_OF(N) state[l][0] = X##_add(s[l][0], state[l][0]), state[l][1] = X##_add(s[l][1], state[l][1]);\
     }                                                                                                  \
-    TARGET INLINE void X##_block(Q (*state)[2], const uint8_t **at, const int N) {                     \
+    TARGET INLINE void X##_block(Q (*state)[2], const uint8_t **at, uintptr_t *ahead, const int N) {   \
         Q m[4][4];                                                                                     \
         EACH_OF(N) {                                                                                   \
             _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) m[l][j] = X##_load(at[l] + 16 * j);    \
-            at[l] += 64;                                                                               \
+            PREFETCH(ahead[l]);                                                                        \
+            at[l] += 64, ahead[l] += 64;                                                               \
         }                                                                                              \
         X##_compress(state, m, N);                                                                     \
     }                                                                                                  \
-    TARGET static void X##_blocks(uint32_t *state, const uint8_t **at, size_t count, int active) {     \
+    TARGET static void X##_blocks(uint32_t *state, const uint8_t **at, uintptr_t *ahead, size_t count, \
+                                  int active) {                                                        \
         Q(*s)[2] = (Q(*)[2])state;                                                                     \
         for (int l = active; active > 2 && l & 3; l++) at[l] = at[0];                                  \
         while (count--) {                                                                              \
-            if (active == 1) X##_block(s, at, 1);                                                      \
-            else if (active == 2) X##_block(s, at, 2);                                                 \
-            else for (int l = 0; l < active; l += 4) X##_block(s + l, at + l, 4);                      \
+            if (active == 1) X##_block(s, at, ahead, 1);                                               \
+            else if (active == 2) X##_block(s, at, ahead, 2);                                          \
+            else for (int l = 0; l < active; l += 4) X##_block(s + l, at + l, ahead + l, 4);           \
         }                                                                                              \
     }                                                                                                  \
     TARGET INLINE void X##_few_nodes(uint8_t *out, const uint8_t *pairs, const int N) {                \
@@ -589,19 +596,13 @@ static void begin(Job *job, Batch *batch) {
     }
 }
 
-/* The messages that follow those now begun come into the cache while these are hashed. */
-static void prefetch(const Batch *batch, int lanes) {
-    if (batch->end - batch->next <= lanes) return;
-    Message message = batch->next[lanes];
-    for (size_t i = 0; i < message.size && i < 1024; i += 64) PREFETCH(message.data + i);
-}
-
 /* The messages under way, one a lane, in the first `active` lanes of an engine. */
 typedef struct {
     const Engine *engine;
     int active;
     Job *jobs[MAX_LANES];
     const uint8_t *at[MAX_LANES]; /* the run in hand */
+    uintptr_t ahead[MAX_LANES]; /* the message that will follow in the lane */
     size_t blocks[MAX_LANES];
     uint32_t state[8 * MAX_LANES] ALIGNED;
 } Lanes;
@@ -620,6 +621,13 @@ static void save_lane(Lanes *lanes, int l) {
     for (int w = 0; w < 8; w++) job->words[w] = lanes->state[e->word_at[w] + l * e->lane_step];
 }
 
+static void begin_in_lane(Lanes *lanes, int l, Batch *batch) {
+    begin(lanes->jobs[l], batch);
+    load_lane(lanes, l, IV);
+    if (batch->end - batch->next >= lanes->engine->lanes)
+        lanes->ahead[l] = (uintptr_t)batch->next[lanes->engine->lanes - 1].data;
+}
+
 /* After a run of lane l: the next one; or the hash, and then another message in this lane; or, when there is none, the
    last lane's message, so that those at work stay together. */
 static void next_run(Lanes *lanes, int l, Batch *batch) {
@@ -632,9 +640,7 @@ static void next_run(Lanes *lanes, int l, Batch *batch) {
     }
     for (int w = 0; w < 8; w++) store_word(job->out + 4 * w, lanes->state[e->word_at[w] + l * e->lane_step]);
     if (batch->next < batch->end) {
-        prefetch(batch, e->lanes);
-        begin(job, batch);
-        load_lane(lanes, l, IV);
+        begin_in_lane(lanes, l, batch);
     } else if (l < --lanes->active) {
         save_lane(lanes, lanes->active);
         lanes->jobs[l] = lanes->jobs[lanes->active];
@@ -648,14 +654,12 @@ static int drive(const Engine *e, int floor, Batch *batch, Job **jobs, int activ
     Lanes lanes = {.engine = e, .active = active};
     memcpy(lanes.jobs, jobs, sizeof lanes.jobs);
     for (int l = 0; l < active; l++) load_lane(&lanes, l, jobs[l]->words);
-    for (; lanes.active < e->lanes && batch->next < batch->end; lanes.active++) {
-        begin(lanes.jobs[lanes.active], batch);
-        load_lane(&lanes, lanes.active, IV);
-    }
+    for (; lanes.active < e->lanes && batch->next < batch->end; lanes.active++)
+        begin_in_lane(&lanes, lanes.active, batch);
     while (lanes.active > floor) {
         size_t blocks = lanes.blocks[0]; /* what all lanes can do together */
         for (int l = 1; l < lanes.active; l++) blocks = lanes.blocks[l] < blocks ? lanes.blocks[l] : blocks;
-        e->blocks(lanes.state, lanes.at, blocks, lanes.active);
+        e->blocks(lanes.state, lanes.at, lanes.ahead, blocks, lanes.active);
         for (int l = lanes.active; l--;)
             if (!(lanes.blocks[l] -= blocks)) next_run(&lanes, l, batch);
     }
