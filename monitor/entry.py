@@ -146,6 +146,11 @@ class Entry:
         return self.parsed.issuer if self.parsed else b""
 
     @property
+    def issuing_key(self) -> bytes:
+        """SHA-256 of the SubjectPublicKeyInfo of the CA that signed, b"" if signatures do not show which."""
+        return hashlib.sha256(self.issuers[0].spki).digest() if self.issuers else b""
+
+    @property
     def fingerprint(self) -> bytes:
         """SHA-256 of the certificate as logged, or of the leaf's TBSCertificate where that is not known."""
         return hashlib.sha256(self.certificate or self.leaf).digest()

@@ -116,7 +116,7 @@ class Item:
     @property
     def is_numeric(self) -> bool:
         """True if it is about telephone numbers rather than a code or a name."""
-        return self.kind in (NUMBER, RANGE, PREFIX)
+        return self.kind in (NUMBER, RANGE, PREFIX, GROUP)
 
     @property
     def is_single(self) -> bool:

@@ -1,0 +1,231 @@
+"""What is usual for an item: the issuers and holders that it has had, and what its owner was told already.
+
+In scope: the learned profile as an immutable value with a JSON form, what it says of an entry together with what the
+owner expects, and how it learns. An item without expectations is judged by its profile. The first issuer and holder
+that are seen are taken as its own; whoever comes later is reported, and stays "reported" until the owner says that it
+is all right (an authorisation, or an expectation), so that an attacker does not become usual by being repeated.
+Out of scope: how grave any of it is (the rules).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ctlog.errors import MalformedError
+from monitor.entry import Entry, IssuerId
+from monitor.holder import normalise, same_holder
+from monitor.items import Item
+
+EXPECTED, LEARNED, REPORTED, NEW, FIRST = "expected", "learned", "reported", "new", "first"
+"""How an issuer or a holder stands: said by the owner; seen before anybody minded; told of, without an answer; never
+seen; never seen, as nothing was."""
+
+VERSION = 1
+MAX_KNOWN = 256  # issuers, and holders, of one item
+MAX_KEYS = 64  # the newest keys of an item
+_KEY = 8  # octets of a key's hash that are kept
+
+
+class Known(NamedTuple):
+    """An issuer or a holder of an item: since when, when it was seen last, and whether the owner was told of it."""
+
+    since_ms: int
+    last_ms: int
+    reported: bool
+
+
+_NOBODY: Mapping[str, Known] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What was learned of an item. Made by `learn`, from EMPTY_PROFILE on.
+
+    issuers: by `IssuerId.text`. holders: by normal form. issuing_keys, keys: the first octets of SHA-256, in
+    hexadecimal, of the issuing CAs' and of the certificates' keys, newest last. constraints: what JWTClaimConstraints
+    the last certificate had, by label and holder. told: what was said once and is not said as loudly again -> when.
+    count: certificates; last_ms: when the last one was logged.
+    """
+
+    issuers: Mapping[str, Known] = field(default_factory=lambda: _NOBODY)
+    holders: Mapping[str, Known] = field(default_factory=lambda: _NOBODY)
+    issuing_keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    constraints: Mapping[str, str] = field(default_factory=dict)
+    told: Mapping[str, int] = field(default_factory=dict)
+    count: int = 0
+    last_ms: int = 0
+
+    def knows_key(self, key_hash: bytes) -> bool:
+        """Whether one of the newest certificates had this key."""
+        return key_hash[:_KEY].hex() in self.keys
+
+    def knows_issuing_key(self, key_hash: bytes) -> bool:
+        """Whether a certificate was issued with this key before."""
+        return key_hash[:_KEY].hex() in self.issuing_keys
+
+
+EMPTY_PROFILE = Profile()
+
+
+# --- what it says of an entry ----------------------------------------------------------------------------------------
+
+
+def issuer_standing(entry: Entry, item: Item, profile: Profile, authorised: Iterable[str]) -> str:
+    """Say how the entry's issuer stands. One that no signature ties to an accepted root is never usual."""
+    issuer = entry.issuer
+    if issuer.is_known and issuer.text in authorised:
+        return EXPECTED
+    if item.expect.issuers:
+        expected = issuer.is_known and any(is_called(issuer, name) for name in item.expect.issuers)
+        return EXPECTED if expected else NEW
+    known = profile.issuers.get(issuer.text)
+    if known is not None:
+        return REPORTED if known.reported or not issuer.is_known else LEARNED
+    return NEW if any(not each.reported for each in profile.issuers.values()) else FIRST
+
+
+def is_called(issuer: IssuerId, name: str) -> bool:
+    """Whether people may mean this issuer by a name: the organisation that issued, or the operator of the root."""
+    written = normalise(name)
+    return written == issuer.root or same_holder(written, issuer.organisation)
+
+
+def holder_standing(entry: Entry, item: Item, profile: Profile) -> str:
+    """Say how the entry's holder stands; EXPECTED where it names none, for there is nothing to mind."""
+    name = entry.holder_key
+    if not name:
+        return EXPECTED
+    if item.expect.holders:
+        return EXPECTED if any(same_holder(normalise(each), name) for each in item.expect.holders) else NEW
+    exactly = profile.holders.get(name)
+    if exactly is not None:
+        return REPORTED if exactly.reported else LEARNED
+    alike = [known for holder, known in profile.holders.items() if same_holder(holder, name)]
+    if alike:
+        return REPORTED if all(known.reported for known in alike) else LEARNED
+    return NEW if profile.holders else FIRST
+
+
+def is_before(entry: Entry, item: Item) -> bool:
+    """Whether an entry was logged before its item was watched: then it is what the item began with."""
+    return entry.timestamp_ms < item.added_ms
+
+
+# --- learning --------------------------------------------------------------------------------------------------------
+
+
+def learn(
+    profile: Profile,
+    entry: Entry,
+    *,
+    is_alarming: bool,
+    told: Iterable[str] = (),
+    constraints: Mapping[str, str] | None = None,
+) -> Profile:
+    """Give the profile after an entry that claims the item exactly.
+
+    is_alarming: the owner was told of it at S1 or S2; then whoever is new with it is reported, not learned. told: what
+    was said for the first time. constraints: by label and holder, what the certificate has ("" for none).
+    """
+    at_ms = entry.timestamp_ms
+    holders, usual = profile.holders, any(not each.reported for each in profile.issuers.values())
+    if entry.holder_key:
+        holders = _seen(holders, entry.holder_key, at_ms, is_alarming and bool(holders))
+    keys = profile.keys
+    issuing = profile.issuing_keys
+    if entry.key_hash:
+        keys = _newest(keys, entry.key_hash[:_KEY].hex())
+    if entry.issuers:
+        issuing = _newest(issuing, entry.issuing_key[:_KEY].hex())
+    return replace(
+        profile,
+        issuers=_seen(profile.issuers, entry.issuer.text, at_ms, not entry.issuer.is_known or (is_alarming and usual)),
+        holders=holders,
+        issuing_keys=issuing,
+        keys=keys,
+        constraints=_constrained(profile.constraints, constraints or {}),
+        told=note_told(profile, told, at_ms).told,
+        count=profile.count + 1,
+        last_ms=max(profile.last_ms, at_ms),
+    )
+
+
+def note_told(profile: Profile, told: Iterable[str], at_ms: int) -> Profile:
+    """Give the profile after something was said for the first time, of which nothing else is learned."""
+    fresh = {name: at_ms for name in told if name not in profile.told}
+    if not fresh:
+        return profile
+    kept = dict(sorted({**profile.told, **fresh}.items(), key=lambda each: each[1])[-MAX_KNOWN:])
+    return replace(profile, told=kept)
+
+
+def _seen(known: Mapping[str, Known], name: str, at_ms: int, reported: bool) -> Mapping[str, Known]:
+    old = known.get(name)
+    fresh = Known(old.since_ms, max(old.last_ms, at_ms), old.reported) if old else Known(at_ms, at_ms, reported)
+    found = {**known, name: fresh}
+    if len(found) > MAX_KNOWN:  # first those that were only reported, the longest unseen first
+        oldest = min((each for each in found if each != name), key=lambda each: (not found[each].reported, found[each]))
+        del found[oldest]
+    return found
+
+
+def _newest(keys: tuple[str, ...], key: str) -> tuple[str, ...]:
+    if keys and keys[-1] == key:
+        return keys
+    return (*(each for each in keys if each != key), key)[-MAX_KEYS:]
+
+
+def _constrained(known: Mapping[str, str], found: Mapping[str, str]) -> Mapping[str, str]:
+    """Keep what the last certificate of each label and holder had; one that had none needs no place."""
+    if not any(found.values()) and known.keys().isdisjoint(found):
+        return known
+    kept = {where: what for where, what in {**known, **found}.items() if what}
+    return dict(list(kept.items())[-MAX_KNOWN:])
+
+
+# --- its stored form -------------------------------------------------------------------------------------------------
+
+
+def format_profile(profile: Profile) -> bytes:
+    """Write a profile as JSON; the inverse of `parse_profile`."""
+    document = {
+        "v": VERSION,
+        "issuers": {name: list(known) for name, known in profile.issuers.items()},
+        "holders": {name: list(known) for name, known in profile.holders.items()},
+        "issuing_keys": profile.issuing_keys,
+        "keys": profile.keys,
+        "constraints": dict(profile.constraints),
+        "told": dict(profile.told),
+        "count": profile.count,
+        "last_ms": profile.last_ms,
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def parse_profile(data: bytes) -> Profile:
+    """Read a profile. Raises: MalformedError, also for one of another version."""
+    try:
+        document = json.loads(data)
+        if document["v"] != VERSION:
+            raise MalformedError(f"the profile has version {document['v']}, not {VERSION}", field="profile")
+        issuers, holders = (
+            {name: Known(int(known[0]), int(known[1]), bool(known[2])) for name, known in document[key].items()}
+            for key in ("issuers", "holders")
+        )
+        return Profile(
+            issuers=issuers,
+            holders=holders,
+            issuing_keys=tuple(map(str, document["issuing_keys"])),
+            keys=tuple(map(str, document["keys"])),
+            constraints={str(where): str(what) for where, what in document["constraints"].items()},
+            told={str(name): int(when) for name, when in document["told"].items()},
+            count=int(document["count"]),
+            last_ms=int(document["last_ms"]),
+        )
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise MalformedError("the profile cannot be read", field="profile") from error

@@ -1,0 +1,144 @@
+"""Who issued, and to whom: T-01, T-03, T-09, T-19.
+
+In scope: issuers and holders that are not the item's usual or expected ones; several issuers at once; CAs that nobody
+has seen before. An issuer is its accepted root and organisation (`monitor.entry.IssuerId`). Out of scope: keys (`key`),
+what a certificate claims (`scope`).
+"""
+
+from __future__ import annotations
+
+from ctlog.tn.identity import read_identity
+from ctlog.tn.numbers import NumberRange
+from ctlog.x509.chain import is_ca
+from ctlog.x509.names import name_text
+from monitor.entry import Entry, IssuerId, describe_issuer
+from monitor.holder import normalise, organisation
+from monitor.items import CODE, HOLDER, ISSUER, KEY, Item
+from monitor.reading_roles import EXACT
+from monitor.rules.baseline import FIRST, LEARNED, NEW, REPORTED, holder_standing, is_before, issuer_standing
+from monitor.rules.values import OPERATOR, S1, S2, S3, S4, Context, Finding, Severity, say, say_claim, say_day, sentence
+from monitor.watchlist import Hit
+
+NARROW = 100
+"""Numbers that an entry may cover and still be as grave as one for a single number."""
+
+ASK = "Ask your provider whether it was requested; if not, demand its revocation from {issuer}, and tell the STI-PA."
+
+
+def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """Issuer not expected for this number or code; first seen, for a single number; or its known issuer's new key."""
+    if hit is None or hit.reading != EXACT or hit.item.kind == ISSUER or is_before(entry, hit.item):
+        return None
+    item, issuer = hit.item, say(describe_issuer(entry))
+    action = ASK.format(issuer=issuer)
+    standing = issuer_standing(entry, item, context.profile, context.authorised.issuers)
+    if standing == FIRST:
+        if not item.is_single:
+            return None
+        reason = f"The first certificate that was ever seen for {say_claim(hit.claim)} is by {issuer}."
+        return Finding("T-01", S2, reason, "Say whether it is yours: authorise it, or else ask your provider about it.")
+    if standing == NEW or (standing == REPORTED and item.is_numeric):
+        return Finding("T-01", *_unexpected(entry, hit, context, standing, issuer), action)
+    if standing == REPORTED:
+        since = context.profile.issuers[entry.issuer.text].since_ms
+        reason = f"{issuer} issued again for {item.text}; you were told on {say_day(since)} and have not answered."
+        return Finding("T-01", S4, reason, "Authorise the issuer if it is all right.")
+    if standing == LEARNED and entry.issuers and not context.profile.knows_issuing_key(entry.issuing_key):
+        reason = f"{issuer} issues for {item.text} with a key that it did not use before."
+        return Finding("T-01", S4, reason, "Nothing: CAs change their keys.")
+    return None
+
+
+def _unexpected(entry: Entry, hit: Hit, context: Context, standing: str, issuer: str) -> tuple[Severity, str]:
+    severity = severity_of(hit)
+    reason = f"{issuer} has never issued for {hit.item.text} before"
+    if hit.item.expect.issuers:
+        reason = f"{issuer} is none of the issuers that you expect for {hit.item.text}"
+    elif standing == REPORTED:
+        reason = f"{issuer} issued again for {hit.item.text}, and you have not said that it may"
+        severity = severity if hit.item.is_single else S2
+    if not entry.issuer.is_known:
+        reason += f"; who really issued is not certain, for {entry.chain_problem or 'its issuers were not given'}"
+        if entry.chain_reason == "no-chain" and _says_a_usual_name(entry, hit.item, context):
+            severity = S2
+    return severity, reason + "."
+
+
+def _says_a_usual_name(entry: Entry, item: Item, context: Context) -> bool:
+    """Whether an issuer that could not be checked has at least the name of one that is usual or expected."""
+    name = entry.issuer.organisation
+    usual = {text.partition(" @ ")[0] for text, known in context.profile.issuers.items() if not known.reported}
+    return name in (set(map(normalise, item.expect.issuers)) or usual)
+
+
+def severity_of(hit: Hit) -> Severity:
+    """How grave a certificate of a stranger is: for numbers S1 if it covers at most 100 of them, else S2."""
+    if not hit.item.is_numeric:
+        return S2
+    count = hit.claim.count if isinstance(hit.claim, NumberRange) else 1
+    return S1 if count <= NARROW else S2
+
+
+def t03(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """A different holder's name for the same number or code."""
+    if hit is None or hit.reading != EXACT or hit.item.kind in (HOLDER, ISSUER, KEY) or is_before(entry, hit.item):
+        return None
+    item, holder = hit.item, say(entry.holder)
+    standing = holder_standing(entry, item, context.profile)
+    grave = S3 if item.kind == CODE else S1
+    action = f"Ask {say(describe_issuer(entry))} on what grounds it certified {holder}."
+    if standing == NEW:
+        usual = [say(name) for name in item.expect.holders or context.profile.holders]
+        known = f"; so far: {', '.join(usual[:3])}" if usual else ""
+        return Finding("T-03", grave, sentence(f"{say_claim(hit.claim)} is certified for {holder}{known}."), action)
+    if standing == REPORTED:
+        reason = f"{holder} is certified again for {item.text}, and you have not said that it may be."
+        severity = S4 if item.kind == CODE else grave if item.is_single else S2
+        return Finding("T-03", severity, reason, action)
+    return None
+
+
+def t09(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """Certificates of several issuers valid at once: when their number grows by one that is not expected."""
+    if hit is None or hit.reading != EXACT or hit.claim is None or is_before(entry, hit.item):
+        return None
+    if entry.not_before_ms is None or entry.not_after_ms is None:
+        return None
+    standing = issuer_standing(entry, hit.item, context.profile, context.authorised.issuers)
+    if standing not in (NEW, REPORTED):
+        return None
+    begin, end, own = entry.not_before_ms, entry.not_after_ms, entry.issuer.text
+    valid = {claim.issuer for claim in context.claims if claim.not_before_ms <= end and begin <= claim.not_after_ms}
+    if not valid or own in valid:
+        return None
+    severity = S4 if told_of_issuers(entry) in context.profile.told else S2
+    others = ", ".join(say(issuer) for issuer in sorted(valid)[:3])
+    reason = f"Beside {others}, {say(describe_issuer(entry))} now has a valid certificate for {hit.item.text}."
+    return Finding("T-09", severity, reason, "Find out whether a second device, app or provider is really in use.")
+
+
+def told_of_issuers(entry: Entry) -> str:
+    """Name what T-09 says once of each issuer."""
+    return f"T-09 {entry.issuer.text}"
+
+
+def t19(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """An unknown CA: the chain ends at no accepted root, or an organisation issues that never did. For the operator."""
+    del hit  # it concerns everyone
+    if entry.parsed is None or not context.has_roots:
+        return None
+    if entry.chain_reason in ("unknown-root", "bad-signature", "chain-out-of-order"):
+        reason = f"Entry {entry.index} of {say(entry.log_name)} leads to no accepted root: {entry.chain_problem}."
+        action = "Ask the log why it took the entry, and compare the accepted roots."
+        return Finding("T-19", S1, reason, action, OPERATOR)
+    if not entry.issuer.is_known or context.known_issuers is None:
+        return None
+    issuer, ca = entry.issuer, entry.issuers[0]
+    if is_ca(entry.parsed) and not entry.identity.has_list:
+        ca = entry.parsed
+        issuer = IssuerId(issuer.trust_domain, issuer.root, normalise(organisation(ca.subject)) or issuer.root)
+    if issuer.text in context.known_issuers or read_identity(ca).has_list:
+        return None
+    name = say(organisation(ca.subject) or name_text(ca.subject))
+    reason = f"{name} was never seen as an issuer before ({say(issuer.text)})."
+    return Finding("T-19", S1, reason, "Ask the governance body whether this CA is authorised.", OPERATOR)

@@ -1,0 +1,153 @@
+"""Keys and the proofs that go with them: T-02, T-11, T-15, T-16, T-18.
+
+In scope: keys that the owner does not know, that are weak, that belong to somebody else or were revoked; what ties an
+RCS certificate to the number (RCC.16). Out of scope: keys of issuers (`issuer`).
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from ctlog.errors import CtlogError
+from ctlog.tn.labels import format_label
+from ctlog.x509.precert import OID_EXTENDED_KEY_USAGE
+from ctlog.x509.signatures import load_key
+from monitor.entry import Entry, describe_issuer
+from monitor.holder import same_holder
+from monitor.items import ISSUER
+from monitor.rcs import OID_CLIENT_USAGE, holds_proof, read_participant, read_provisioning, vendor_of
+from monitor.reading_roles import EXACT
+from monitor.rules.baseline import is_before
+from monitor.rules.values import OPERATOR, OWNER, S1, S2, Context, Finding, PastClaim, say, say_day
+from monitor.watchlist import Hit
+
+RSA_BITS = 2048
+
+
+def t02(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """A key that is none of those that the owner registered. A participant's key counts if its proof holds."""
+    del context
+    if hit is None or hit.reading != EXACT or not hit.item.expect.keys or is_before(entry, hit.item):
+        return None
+    if entry.parsed is None or entry.key_hash in hit.item.expect.keys or _participant_is_known(entry, hit):
+        return None
+    reason = f"The certificate for {hit.item.text} has a key that you did not register ({entry.key_hash.hex()[:16]})."
+    action = "Assume interception: set the device up again, tell your contacts, ask the vendor."
+    return Finding("T-02", S1, reason, action)
+
+
+def _participant_is_known(entry: Entry, hit: Hit) -> bool:
+    if entry.parsed is None:
+        return False
+    participant = read_participant(entry.parsed)
+    known = participant is not None and sha256(participant.spki).digest() in hit.item.expect.keys
+    return known and participant is not None and holds_proof(entry.parsed, participant)
+
+
+def is_rcs(entry: Entry) -> bool:
+    """Whether a certificate is of RCC.16: `tel:` names alone, or its extended key usage."""
+    usage = entry.extension(OID_EXTENDED_KEY_USAGE) or b""
+    return entry.identity.family == "rcs" or OID_CLIENT_USAGE in usage
+
+
+def t11(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """An RCS certificate without the provisioning proof, or whose participant or vendor does not fit."""
+    del context
+    if entry.parsed is None or not is_rcs(entry):
+        return None
+    problem = _provisioning_problem(entry) or _participant_problem(entry)
+    if problem is None:
+        return None
+    action = "Ask the vendor and your carrier whether the number was provisioned for this device."
+    return Finding("T-11", S1, f"{problem}.", action, OWNER if hit and hit.reading == EXACT else OPERATOR)
+
+
+def _provisioning_problem(entry: Entry) -> str | None:
+    assert entry.parsed is not None, "the caller looked"
+    proof = read_provisioning(entry.parsed)
+    if proof is None:
+        return "The proof that the carrier provisioned the number (RCC.16, extension .5) is absent or cannot be read"
+    if proof.expiry_s < entry.timestamp_ms // 1000:
+        return f"The carrier's provisioning proof ended on {say_day(proof.expiry_s * 1000)}, before it was logged"
+    return None
+
+
+def _participant_problem(entry: Entry) -> str | None:
+    assert entry.parsed is not None, "the caller looked"
+    participant = read_participant(entry.parsed)
+    if participant is None:
+        return "The participant's proof of possession (RCC.16, extension .4) is absent or cannot be read"
+    if not holds_proof(entry.parsed, participant):
+        return "The participant's proof of possession (RCC.16, extension .4) is not valid"
+    vendors = [vendor for vendor in map(vendor_of, entry.issuers) if vendor is not None]
+    if vendors and participant.vendor != vendors[-1]:
+        return f"It says vendor {participant.vendor}, and the root is vendor {vendors[-1]}'s"
+    return None
+
+
+def t15(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """A weak or unusable key."""
+    if entry.parsed is None:
+        return None
+    problem = "is on a list of weak keys" if entry.key_hash in context.weak_keys else _weakness(entry.parsed.spki)
+    if problem is None:
+        return None
+    to = OWNER if hit and hit.reading == EXACT else OPERATOR
+    action = f"Have it replaced, and ask {say(describe_issuer(entry))} why it certified such a key."
+    return Finding("T-15", S2, f"The key of the certificate {problem}.", action, to)
+
+
+def _weakness(spki: bytes) -> str | None:
+    try:
+        key = load_key(spki, "it")
+    except CtlogError as error:
+        return f"is no good one: {say(str(error), 120)}"
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_BITS:
+        return f"is an RSA key of only {key.key_size} bits"
+    return None
+
+
+def t16(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """The same key under numbers or codes of two different holders."""
+    if not entry.key_hash or (hit is not None and hit.item.kind == ISSUER):
+        return None
+    own = set(map(format_label, entry.labels))
+    other = next((use for use in context.key_uses if _is_anothers(use, entry, own)), None)
+    if other is None:
+        return None
+    where = other.label.decode("latin-1").partition(":")[2] or "an unreadable scope"
+    reason = (
+        f"The same key was certified for {say(entry.holder) or 'a holder without a name'}, and for "
+        f"{say(other.holder) or 'a holder without a name'} with {say(where)} on {say_day(other.logged_ms)}."
+    )
+    action = "Warn both holders: whoever has the key can speak for both; have both certificates revoked."
+    return Finding("T-16", S1, reason, action, OWNER if hit and hit.reading == EXACT else OPERATOR)
+
+
+def _is_anothers(use: PastClaim, entry: Entry, own: set[bytes]) -> bool:
+    if use.label in own or not entry.key_hash.startswith(use.key):
+        return False
+    if not use.holder and not entry.holder_key:
+        return use.issuer != entry.issuer.text  # devices without a name: one issuer's are one vendor's affair
+    return not same_holder(use.holder, entry.holder_key)
+
+
+def t18(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """A revoked certificate's key or serial number seen again."""
+    if entry.parsed is None or context.revocations is None:
+        return None
+    to = OWNER if hit and hit.reading == EXACT else OPERATOR
+    action = f"Demand an explanation from {say(describe_issuer(entry))}, and tell the governance body."
+    named = context.revocations.by_serial(entry.parsed.issuer, entry.parsed.serial)
+    if named and named.revoked_ms < entry.timestamp_ms:
+        reason = f"Its serial number was revoked on {say_day(named.revoked_ms)}, before it was logged."
+        return Finding("T-18", S1, reason, action, to)
+    end = entry.not_after_ms
+    for revoked in context.revocations.by_key(entry.key_hash):
+        is_another = (revoked.issuer, revoked.serial) != (entry.parsed.issuer, entry.parsed.serial)
+        if is_another and (end is None or end >= revoked.revoked_ms):
+            reason = f"Its key is that of a certificate that was revoked on {say_day(revoked.revoked_ms)}."
+            return Finding("T-18", S1, reason, action, to)
+    return None

@@ -1,0 +1,135 @@
+"""When: T-10, T-12, T-13, T-26.
+
+In scope: certificates soon after a number changed hands, older than the item, valid for too long, or logged at odd
+times. Times of certificates include their last second. Out of scope: what is late in the monitor itself.
+"""
+
+from __future__ import annotations
+
+from ctlog.errors import MalformedError
+from ctlog.tn.numbers import Claim, ServiceProviderCode, TelephoneNumber, overlaps
+from ctlog.x509.chain import is_ca
+from monitor.entry import Entry, describe_issuer
+from monitor.reading_roles import EXACT
+from monitor.rules.baseline import NEW, REPORTED, is_before, issuer_standing
+from monitor.rules.key import is_rcs
+from monitor.rules.values import (
+    DAY_MS,
+    HOUR_MS,
+    OPERATOR,
+    OWNER,
+    S1,
+    S2,
+    S3,
+    Context,
+    Event,
+    Finding,
+    say,
+    say_claim,
+    say_day,
+)
+from monitor.watchlist import Hit
+
+SOON_MS = 72 * HOUR_MS
+LONGEST_DAYS, LONGEST_RCS_DAYS = 398, 76
+LATE_MS = 30 * DAY_MS
+MANY_AN_HOUR = 5
+
+_EVENTS = {"port": "was ported", "sim": "got another SIM"}
+
+
+def t10(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """A certificate soon after a number was ported or its SIM changed, or as if it had been: with a new key."""
+    if hit is None or hit.reading != EXACT or not _is_number(hit.claim) or is_before(entry, hit.item):
+        return None
+    if not entry.key_hash or context.profile.knows_key(entry.key_hash):
+        return None
+    action = "Compare with your carrier's notice; if you changed nothing, your number may have been taken over."
+    events = [event for event in context.events if _concerns(event, hit.claim)]
+    for event in events:
+        if _is_soon_after(entry.not_before_ms, event.at_ms) or _is_soon_after(entry.timestamp_ms, event.at_ms):
+            what = _EVENTS.get(event.kind, say(event.kind))
+            reason = f"A certificate with a new key came within 72 hours after +{event.number} {what}."
+            return Finding("T-10", S1, reason, action)
+    if events or context.profile.count == 0:
+        return None
+    standing = issuer_standing(entry, hit.item, context.profile, context.authorised.issuers)
+    if standing in (NEW, REPORTED) and _is_soon_after(entry.timestamp_ms, context.profile.last_ms):
+        reason = f"Issuer and key of {hit.item.text} both changed within 72 hours after its last renewal."
+        return Finding("T-10", S1, reason, action)
+    return None
+
+
+def _is_number(claim: Claim | None) -> bool:
+    return claim is not None and not isinstance(claim, ServiceProviderCode)
+
+
+def _concerns(event: Event, claim: Claim | None) -> bool:
+    try:
+        return claim is not None and overlaps(TelephoneNumber(event.number.removeprefix("+")), claim)
+    except MalformedError:
+        return False
+
+
+def _is_soon_after(at_ms: int | None, since_ms: int) -> bool:
+    return at_ms is not None and 0 <= at_ms - since_ms <= SOON_MS
+
+
+def t12(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """A certificate from before the number was watched that is still valid: the former owner's, perhaps."""
+    del context
+    if hit is None or hit.reading != EXACT or not _is_number(hit.claim) or not is_before(entry, hit.item):
+        return None
+    if not entry.is_valid_at(hit.item.added_ms):
+        return None
+    reason = (
+        f"A certificate for {say_claim(hit.claim)} from {say_day(entry.not_before_ms)} was valid when you began to "
+        f"watch it, and is until {say_day(entry.not_after_ms)}."
+    )
+    action = "Say whether it is yours; if it is a former owner's, ask the issuer to revoke it."
+    return Finding("T-12", S2, reason, action)
+
+
+def t13(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """Validity beyond 398 days, 76 for RCS, or what the owner expects; notAfter is included."""
+    del context
+    begin, end = entry.not_before_ms, entry.not_after_ms
+    if entry.parsed is None or begin is None or end is None or is_ca(entry.parsed):
+        return None
+    days = (end - begin + 1000) / DAY_MS
+    limit: float = LONGEST_RCS_DAYS if is_rcs(entry) else LONGEST_DAYS
+    wanted = hit.item.expect.max_validity_days if hit and hit.reading == EXACT else None
+    if days <= (limit if wanted is None else min(limit, wanted)):
+        return None
+    reason = f"It is valid for {days:,.0f} days, more than {limit if wanted is None else min(limit, wanted):g}."
+    action = f"Ask {say(describe_issuer(entry))} for a shorter one."
+    return Finding("T-13", S3, reason, action, OWNER if hit and hit.reading == EXACT else OPERATOR)
+
+
+def t26(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
+    """Logged long after it began, or one of many for a number within an hour."""
+    to = OWNER if hit and hit.reading == EXACT else OPERATOR
+    if hit is not None and is_before(entry, hit.item):
+        return None
+    begin = entry.not_before_ms
+    if begin is not None and entry.timestamp_ms - begin > LATE_MS and not context.filling:
+        days = (entry.timestamp_ms - begin) // DAY_MS
+        reason = f"It was logged {days:,} days after its validity begins."
+        return Finding("T-26", S3, reason, f"Ask {say(describe_issuer(entry))} why it was logged so late.", to)
+    if hit is None or not isinstance(hit.claim, TelephoneNumber):
+        return None
+    recent = {
+        (claim.key, claim.not_before_ms)
+        for claim in context.claims
+        if 0 <= entry.timestamp_ms - claim.logged_ms <= HOUR_MS and claim.label == b"one:" + hit.claim.digits.encode()
+    }
+    own = {(key, start) for key, start in recent if entry.key_hash.startswith(key) and _same_second(start, begin)}
+    count = len(recent - own) + 1
+    if count <= MANY_AN_HOUR:
+        return None
+    reason = f"{count} certificates were issued for +{hit.claim.digits} within an hour."
+    return Finding("T-26", S3, reason, "Find out which device or app asks for them.", to)
+
+
+def _same_second(one_ms: int, other_ms: int | None) -> bool:
+    return other_ms is not None and one_ms // 1000 == other_ms // 1000

@@ -1,0 +1,217 @@
+"""What rules are given and what they give: the context of one judgement, and findings.
+
+In scope: the values, all of them plain and made elsewhere: what is known from the history, from events that were handed
+in, and from outside sources. What a source does not know is empty or None, and the rules that need it then say nothing.
+Out of scope: fetching any of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from typing import NamedTuple
+
+from ctlog.tn.labels import fold_code
+from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber, contains
+from monitor.holder import normalise
+from monitor.rules.baseline import EMPTY_PROFILE, Profile
+
+OWNER, OPERATOR = "owner", "operator"
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Severity(IntEnum):
+    """S1 act now, S2 verify today, S3 review, S4 informational."""
+
+    S1 = 1
+    S2 = 2
+    S3 = 3
+    S4 = 4
+
+
+S1, S2, S3, S4 = Severity
+
+
+class Finding(NamedTuple):
+    """What one rule says of one entry. reason, action: one sentence each, for the one whom `to` names."""
+
+    rule: str
+    severity: Severity
+    reason: str
+    action: str
+    to: str = OWNER
+
+
+class PastClaim(NamedTuple):
+    """An earlier claim, from history. label: as `ctlog.tn.labels.format_label` writes it. issuer: `IssuerId.text`.
+    holder: normal form, "" if unknown. key: the first octets of SHA-256 of its SubjectPublicKeyInfo."""
+
+    label: bytes
+    issuer: str
+    holder: str
+    key: bytes
+    not_before_ms: int
+    not_after_ms: int
+    logged_ms: int
+    log_id: bytes = b""
+    log_index: int = 0
+
+
+class Event(NamedTuple):
+    """Something happened to a number: kind "port" or "sim", when, and who says so."""
+
+    kind: str
+    number: str
+    at_ms: int
+    note: str = ""
+
+
+class Call(NamedTuple):
+    """A PASSporT that was seen: which number it asserted, under which certificate (SHA-256 of its DER)."""
+
+    number: str
+    certificate: bytes
+    seen_ms: int
+
+
+class Revoked(NamedTuple):
+    """An entry of a CRL. issuer: Name in DER; serial: the INTEGER's octets. key: SHA-256 of the SubjectPublicKeyInfo of
+    the certificate that it names, b"" if that was never seen."""
+
+    issuer: bytes
+    serial: bytes
+    key: bytes
+    revoked_ms: int
+
+
+class Revocations:
+    """CRL entries, to be asked by serial number and by key."""
+
+    def __init__(self, entries: Iterable[Revoked] = ()) -> None:
+        self._by_serial: dict[tuple[bytes, bytes], Revoked] = {}
+        self._by_key: dict[bytes, list[Revoked]] = {}
+        for entry in entries:
+            self._by_serial[entry.issuer, entry.serial] = entry
+            if entry.key:
+                self._by_key.setdefault(entry.key, []).append(entry)
+
+    def by_serial(self, issuer: bytes, serial: bytes) -> Revoked | None:
+        """The entry that names this certificate."""
+        return self._by_serial.get((issuer, serial))
+
+    def by_key(self, key: bytes) -> list[Revoked]:
+        """The entries that name certificates with this key."""
+        return self._by_key.get(key, [])
+
+
+class CodeTable:
+    """Who holds which code, and which codes serve a number, as far as a table says."""
+
+    def __init__(
+        self, holders: Mapping[str, Iterable[str]] | None = None, served: Mapping[Claim, Iterable[str]] | None = None
+    ) -> None:
+        """holders: code -> names; served: number or range -> codes."""
+        self._holders = {fold_code(code): tuple(map(normalise, names)) for code, names in (holders or {}).items()}
+        self._served = [(claim, frozenset(map(fold_code, codes))) for claim, codes in (served or {}).items()]
+
+    def holders(self, code: str) -> tuple[str, ...]:
+        """Normal forms of the names of whoever holds a code; () if the table does not know."""
+        return self._holders.get(fold_code(code), ())
+
+    def codes_of(self, claim: Claim) -> frozenset[str]:
+        """The codes that serve a number; empty if the table does not know."""
+        return next((codes for held, codes in self._served if contains(held, claim)), frozenset())
+
+
+class Snapshot(NamedTuple):
+    """What stood at the URL of a scope by reference. claims: None if it did not answer or could not be read, and then
+    `problem` says why."""
+
+    url: str
+    fetched_ms: int
+    claims: tuple[Claim, ...] | None
+    problem: str = ""
+
+
+class LogEvent(NamedTuple):
+    """What following logs showed about this entry: rule "T-20" (a promise that was not kept) or "T-28" (a view that
+    differs), and what it is, as the middle of a sentence."""
+
+    rule: str
+    what: str
+
+
+class Authorised(NamedTuple):
+    """What the owner said is all right, beforehand or after: issuances (32 octets), keys (SHA-256), issuers (text)."""
+
+    issuances: frozenset[bytes] = frozenset()
+    keys: frozenset[bytes] = frozenset()
+    issuers: frozenset[str] = frozenset()
+
+
+NOTHING_AUTHORISED = Authorised()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that a judgement of one entry for one item may look at, besides these two.
+
+    now_ms: when it is judged. profile: of the item. claims: earlier claims for labels that the entry's claim has, or
+    that hold it. key_uses: earlier claims with the entry's key. snapshots: of the entry's references, oldest first.
+    known_issuers: `IssuerId.text` of every issuer that any log showed before; None if that is not kept. has_roots:
+    whether the accepted roots are known. filling: the log is being filled from older records. weak_keys: SHA-256 of
+    keys known to be weak. attributes: OIDs (content octets) of extensions that can harm -> their names, for they have
+    no assigned numbers yet.
+    """
+
+    now_ms: int
+    profile: Profile = EMPTY_PROFILE
+    claims: tuple[PastClaim, ...] = ()
+    key_uses: tuple[PastClaim, ...] = ()
+    authorised: Authorised = NOTHING_AUTHORISED
+    events: tuple[Event, ...] = ()
+    calls: tuple[Call, ...] = ()
+    revocations: Revocations | None = None
+    codes: CodeTable | None = None
+    snapshots: tuple[Snapshot, ...] = ()
+    log_events: tuple[LogEvent, ...] = ()
+    known_issuers: frozenset[str] | None = None
+    has_roots: bool = True
+    filling: bool = False
+    weak_keys: frozenset[bytes] = frozenset()
+    attributes: Mapping[bytes, str] = field(default_factory=dict)
+
+
+def say(text: str, limit: int = 80) -> str:
+    """Write a text that a CA chose, safe to print and of bounded length: what does not print is written as a number."""
+    shown = text if len(text) <= limit else text[:limit] + "..."
+    if shown.isprintable():
+        return shown
+    return "".join(each if each.isprintable() else f"\\u{{{ord(each):x}}}" for each in shown)
+
+
+def sentence(text: str) -> str:
+    """Begin a sentence with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def say_claim(claim: Claim | None) -> str:
+    """Write what a certificate claims, for people."""
+    if isinstance(claim, NumberRange):
+        return f"the range +{claim.start} to +{claim.last} ({claim.count:,} numbers)"
+    if isinstance(claim, ServiceProviderCode):
+        return f"the code {say(claim.code)}"
+    return f"the number +{claim.digits}" if isinstance(claim, TelephoneNumber) else "the item"
+
+
+def say_day(ms: int | None) -> str:
+    """Write a day in UTC, "2025-11-04"."""
+    if ms is None:
+        return "an unreadable date"
+    try:
+        return (_EPOCH + timedelta(milliseconds=ms)).date().isoformat()
+    except OverflowError:
+        return "a date beyond the calendar"

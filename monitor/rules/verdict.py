@@ -1,0 +1,81 @@
+"""One verdict from many findings: which rule leads, how grave it is, and whom it concerns.
+
+In scope: precedence between rules on one certificate, rules that are only grave together, what the owner's word
+silences. One certificate and one item make at most one verdict for the owner and one for the operator. Out of scope:
+what a single rule says (the families).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from monitor.entry import Entry
+from monitor.items import CODE
+from monitor.rules.values import OPERATOR, OWNER, S1, S4, Authorised, Finding, Severity
+from monitor.watchlist import Hit
+
+# Of equally grave findings the first of these leads. T-06 comes before T-08, T-14 and T-23, whose cause it mostly is;
+# T-09 is folded into T-01 where that is as grave.
+PRECEDENCE = (
+    *("T-28", "T-20", "T-18", "T-06", "T-11", "T-10", "T-02", "T-12", "T-01", "T-09", "T-03", "T-16", "T-19"),
+    *("T-21", "T-27", "T-22", "T-23", "T-04", "T-05", "T-07", "T-17", "T-08", "T-14", "T-15", "T-24", "T-25"),
+    *("T-26", "T-13"),
+)
+_RANK = {rule: rank for rank, rule in enumerate(PRECEDENCE)}
+
+WORD_OF_OWNER = frozenset(
+    ("T-01", "T-02", "T-03", "T-04", "T-05", "T-07", "T-09", "T-10", "T-12", "T-13", "T-24", "T-25", "T-26")
+)
+"""Rules that only ask whether something is meant to be: the owner's yes to a certificate or a key settles them."""
+
+
+class Verdict(NamedTuple):
+    """What is said of one entry to one addressee.
+
+    leading: the rule that is named first, "" if there is nothing to say. rules: all of them, the leading one first.
+    severity: the gravest; S4 if there is none. findings: in the order of `rules`.
+    """
+
+    to: str
+    severity: Severity
+    leading: str
+    rules: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why, a sentence for each rule."""
+        return tuple(finding.reason for finding in self.findings)
+
+    @property
+    def action(self) -> str:
+        """What to do next."""
+        return self.findings[0].action if self.findings else "Nothing: this is as expected."
+
+
+def combine(findings: Sequence[Finding], hit: Hit | None, to: str = OWNER) -> Verdict:
+    """Make the verdict for one addressee."""
+    own = _together([finding for finding in findings if finding.to == to], hit)
+    own.sort(key=lambda finding: (finding.severity, _RANK.get(finding.rule, len(_RANK))))
+    severity = min((finding.severity for finding in own), default=S4)
+    ordered = tuple(finding.rule for finding in own)
+    return Verdict(to, severity, ordered[0] if ordered else "", ordered, tuple(own))
+
+
+def _together(findings: list[Finding], hit: Hit | None) -> list[Finding]:
+    """Operator and holder both new for a code: the one alarm of a takeover, S1."""
+    fresh = {finding.rule for finding in findings if finding.severity < S4}
+    if hit is None or hit.item.kind != CODE or not {"T-01", "T-03"} <= fresh:
+        return findings
+    return [finding._replace(severity=S1) if finding.rule == "T-01" else finding for finding in findings]
+
+
+def settle(findings: Sequence[Finding], entry: Entry, authorised: Authorised) -> list[Finding]:
+    """Leave out what the owner said is all right: this certificate, or this key."""
+    if entry.issuance in authorised.issuances or entry.key_hash in authorised.keys:
+        return [finding for finding in findings if finding.rule not in WORD_OF_OWNER]
+    return list(findings)
+
+
+__all__ = ["OPERATOR", "OWNER", "Verdict", "combine", "settle"]

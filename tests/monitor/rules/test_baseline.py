@@ -1,0 +1,141 @@
+"""What is learned of an item, what is not, and the stored form of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctlog.errors import MalformedError
+from ctlog.tn.numbers import TelephoneNumber
+from monitor.entry import Place, read_entry
+from monitor.rules.baseline import (
+    EMPTY_PROFILE,
+    MAX_KEYS,
+    MAX_KNOWN,
+    Known,
+    Profile,
+    format_profile,
+    holder_standing,
+    is_before,
+    is_called,
+    issuer_standing,
+    learn,
+    note_told,
+    parse_profile,
+)
+from tests.monitor_certificates import GOOD, NOW_MS, ROGUE, VENDOR, leaf_of, number_leaf, subject
+from tests.monitor_rules import code_entry, item, learned, number_entry
+
+MINE, CODE = item(), item("709J")
+
+
+def standing(entry, of=MINE, profile=EMPTY_PROFILE, authorised=()):
+    return issuer_standing(entry, of, profile, authorised)
+
+
+def test_the_first_issuer_is_usual_and_the_next_is_reported():
+    assert standing(number_entry()) == "first"
+    profile = learned(MINE, number_entry())
+    assert standing(number_entry(day=9), profile=profile) == "learned"
+    assert standing(number_entry(ca=ROGUE), profile=profile) == "new"
+    profile = learned(MINE, number_entry(), number_entry(ca=ROGUE, day=1))
+    assert standing(number_entry(ca=ROGUE, day=2), profile=profile) == "reported"
+    assert standing(number_entry(), profile=profile) == "learned"
+    assert standing(number_entry(ca=ROGUE), profile=profile, authorised=["rogue ca @ us-shaken"]) == "expected"
+
+
+def test_an_issuer_that_no_signature_shows_is_never_usual():
+    bare = read_entry(Place(b"\1" * 32, "log", 1), leaf_of(GOOD.certificate_for(number_leaf([TelephoneNumber("1")]))))
+    profile = learn(EMPTY_PROFILE, bare, is_alarming=False)
+    assert standing(bare, profile=profile) == "reported"
+    assert standing(number_entry(), profile=profile) == "first"  # the first that anybody vouches for
+    assert standing(bare, authorised=[bare.issuer.text]) == "first"
+    assert standing(bare, item(issuers=("Rightful CA",))) == "new"
+
+
+def test_expected_issuers_go_by_organisation_or_root():
+    issuer = number_entry().issuer._replace(root="operator", organisation="reseller telecom")
+    assert is_called(issuer, "Reseller Telecom, Inc.")
+    assert is_called(issuer, "Reseller")
+    assert is_called(issuer, "OPERATOR")
+    assert not is_called(issuer, "Operators of Elsewhere")
+    assert standing(number_entry(), item(issuers=("Rightful CA LLC",))) == "expected"
+
+
+def test_holders():
+    entry = number_entry()
+    assert holder_standing(entry, MINE, EMPTY_PROFILE) == "first"
+    profile = learned(MINE, entry)
+    assert holder_standing(number_entry(holder="EXAMPLE"), MINE, profile) == "learned"
+    assert holder_standing(number_entry(holder="Example Telephone"), MINE, profile) == "learned"
+    other = number_entry(holder="Mallory", day=1)
+    assert holder_standing(other, MINE, profile) == "new"
+    profile = learned(MINE, entry, other)
+    assert holder_standing(number_entry(holder="Mallory Ltd", day=3), MINE, profile) == "reported"
+    nameless = number_entry(who=subject("", cn="3f2b7c1e-9f44-4f0a-8e0e-3d6d2f6f8a11"))
+    assert holder_standing(nameless, MINE, EMPTY_PROFILE) == "expected"
+
+
+def test_what_was_there_at_enrolment_is_not_reported():
+    """Two issuers before the item was watched: both are what it began with."""
+    later = item(added_ms=NOW_MS + 10**9)
+    profile = learned(later, number_entry(), number_entry(ca=VENDOR, day=2))
+    assert not any(known.reported for known in profile.issuers.values())
+    assert is_before(number_entry(), later)
+    assert not is_before(number_entry(day=30), later)
+
+
+def test_keys_and_constraints():
+    profile = learned(MINE, number_entry(), number_entry(day=1, key_number=1), number_entry(day=2))
+    assert profile.knows_key(number_entry().key_hash)
+    assert profile.knows_key(number_entry(key_number=1).key_hash)
+    assert not profile.knows_key(number_entry(key_number=2).key_hash)
+    assert profile.knows_issuing_key(number_entry().issuing_key)
+    assert not profile.knows_issuing_key(number_entry(ca=ROGUE).issuing_key)
+    assert (profile.count, profile.last_ms) == (3, number_entry(day=2).timestamp_ms)
+    assert learn(profile, number_entry(), is_alarming=False, constraints={"a": "x"}).constraints == {"a": "x"}
+    assert learn(profile, number_entry(), is_alarming=False, constraints={"a": ""}).constraints == {}
+
+
+def test_learning_twice_from_one_issuance_changes_only_the_count():
+    once = learned(CODE, code_entry())
+    twice = learned(CODE, code_entry(), code_entry())
+    assert (once.issuers, once.holders, once.keys) == (twice.issuers, twice.holders, twice.keys)
+
+
+def test_profiles_are_bounded_and_forget_strangers_first():
+    many = {f"stranger {at} @ x": Known(at, at, True) for at in range(MAX_KNOWN - 1)}
+    keys = tuple(f"{at:016x}" for at in range(MAX_KEYS))
+    profile = Profile(issuers={"usual @ x": Known(0, 0, False), **many}, keys=keys)
+    profile = learn(profile, number_entry(), is_alarming=True)
+    assert len(profile.issuers) == MAX_KNOWN
+    assert "usual @ x" in profile.issuers
+    assert "stranger 0 @ x" not in profile.issuers
+    assert profile.issuers["rightful ca @ us-shaken"].reported
+    assert len(profile.keys) == MAX_KEYS
+    told = note_told(profile, (str(at) for at in range(2 * MAX_KNOWN)), 5)
+    assert len(told.told) == MAX_KNOWN
+    assert note_told(told, [next(iter(told.told))], 9) is told
+
+
+names = st.text(max_size=20)
+times = st.integers(0, 2**50)
+known = st.dictionaries(names, st.builds(Known, times, times, st.booleans()), max_size=4)
+
+
+@given(
+    st.builds(
+        Profile, known, known, st.lists(names, max_size=3).map(tuple), st.lists(names, max_size=3).map(tuple),
+        st.dictionaries(names, names, max_size=3), st.dictionaries(names, times, max_size=3), times, times,
+    )
+)  # fmt: skip
+def test_the_stored_form(profile):
+    assert parse_profile(format_profile(profile)) == profile
+
+
+ODD = format_profile(EMPTY_PROFILE).replace(b'"keys":[]', b'"keys":5')
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"v":2}', ODD])
+def test_what_is_no_profile(data):
+    with pytest.raises(MalformedError):
+        parse_profile(data)

@@ -1,0 +1,368 @@
+"""T-08, T-14, T-21, T-22, T-23, T-24, T-25, T-27: built wrong, read in two ways, or allowed too much."""
+
+import dataclasses
+
+import pytest
+
+from ctlog import issuance
+from ctlog.issuance import DAY_MS, Subject
+from ctlog.tn.claim_constraints import ClaimConstraints, format_claim_constraints
+from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
+from ctlog.tn.tnauthlist import format_tnauthlist
+from ctlog.x509.der import format_tlv, oid
+from monitor.entry import Place, read_entry
+from monitor.rules import judge, next_profile, verdicts
+from monitor.rules.values import OPERATOR, OWNER, Context
+from monitor.watchlist import Watchlist
+from tests.corpus import lints, need_corpus
+from tests.monitor_certificates import (
+    GOOD,
+    NOW_MS,
+    PLACE,
+    ROGUE,
+    TRUST,
+    VENDOR,
+    code_leaf,
+    key,
+    leaf_of,
+    logged,
+    number_leaf,
+    rcs_leaf,
+    subject,
+    trust,
+)
+from tests.monitor_rules import N, code_entry, findings, item, learned, number_entry, severities, verdict
+
+MINE, CODE = item(), item("709J")
+LIST = issuance.tn_auth_list(format_tnauthlist([TelephoneNumber(N)]))
+
+
+def with_extensions(*extensions, ca=GOOD, who=None):
+    return logged(ca.leaf(who or subject(), [*extensions, LIST]), ca)
+
+
+def usage(bits):
+    return issuance.extension("2.5.29.15", b"\x03\x02\x00" + bytes([bits]), critical=True)
+
+
+CA = issuance.authority_constraints()
+
+
+# T-08 --------------------------------------------------------------------------------------------------------------
+
+
+def test_t08_an_end_entity_that_is_a_ca():
+    assert severities(with_extensions(CA, usage(0x80)), MINE)["T-08"] == 2
+    shaken = with_extensions(CA, usage(0x04), who=subject(cn="SHAKEN 709J"))
+    assert severities(shaken, MINE)["T-08"] == 2
+    assert findings(with_extensions(CA, usage(0x80)))["T-08"].to == OPERATOR
+
+
+def test_t08_near_miss_a_delegate_ca():
+    assert "T-08" not in severities(with_extensions(CA, usage(0x04)), MINE)
+    assert "T-08" not in severities(number_entry(), MINE)
+
+
+def test_t08_path_length():
+    def below(length, depth):
+        who = Subject(issuance.name(O="Sub"), key(70).spki, NOW_MS, NOW_MS + DAY_MS)
+        usual = (issuance.authority_constraints(length), issuance.CERT_SIGN)
+        ca = GOOD.authority(key(70), who, usual)
+        for at in range(depth):
+            who = Subject(issuance.name(O=f"Sub {at}"), key(71 + at).spki, NOW_MS, NOW_MS + DAY_MS)
+            ca = ca.authority(key(71 + at), who, (CA, issuance.CERT_SIGN))
+        return number_entry(ca=ca)
+
+    assert severities(below(0, 1), MINE)["T-08"] == 2
+    assert "T-08" not in severities(below(0, 0), MINE)
+    assert "T-08" not in severities(below(1, 1), MINE)
+
+
+def test_t08_a_list_on_a_root():
+    listed = issuance.tn_auth_list(issuance.spc("709J"))
+    who = subject("Root Inc", key_number=75, days=3000)
+    bare = issuance.root(key(75), who)
+    top = dataclasses.replace(bare, certificate=bare.certificate_for(bare.leaf(who, (CA, issuance.CERT_SIGN, listed))))
+    entry = logged(number_leaf([TelephoneNumber(N)], top), top, trusting=trust(top))
+    assert severities(entry, MINE)["T-08"] == 2
+    entry = logged(number_leaf([TelephoneNumber(N)], bare), bare, trusting=trust(bare))
+    assert "T-08" not in severities(entry, MINE)
+
+
+def test_t08_an_issuer_that_is_no_ca():
+    who = subject("Somebody", key_number=76)
+    leaf = GOOD.certificate_for(GOOD.leaf(who, [issuance.END_ENTITY]))
+    ca = issuance.Authority(leaf, key(76), who.name, GOOD.chain)
+    assert severities(number_entry(ca=ca), MINE)["T-08"] == 2
+
+
+# T-14 --------------------------------------------------------------------------------------------------------------
+
+
+def test_t14_key_cert_sign_without_ca_is_s1():
+    entry = with_extensions(issuance.END_ENTITY, usage(0x04))
+    assert severities(entry, MINE)["T-14"] == 1
+    assert findings(entry, MINE)["T-14"].to == OWNER
+    assert severities(with_extensions(usage(0x84)), MINE)["T-14"] == 1
+    assert findings(entry)["T-14"].to == OPERATOR
+
+
+def test_t14_other_lints_never_reach_an_owner():
+    odd = with_extensions(issuance.END_ENTITY, usage(0xC0))
+    found = findings(odd, MINE)["T-14"]
+    assert (found.severity, found.to) == (4, OPERATOR)
+    assert "key-usage" in found.reason
+    eku = issuance.extended_key_usage("1.3.6.1.5.5.7.3.1")
+    assert "extended-key-usage" in findings(with_extensions(usage(0x80), eku), MINE)["T-14"].reason
+
+
+def test_t14_near_miss_the_profile_as_it_should_be():
+    assert "T-14" not in severities(number_entry(), MINE)
+    assert "T-14" not in severities(logged(rcs_leaf(), VENDOR), MINE)
+
+
+@need_corpus
+def test_t14_certificates_made_with_one_defect():
+    """Of these 75 certificates four are grave; what is wrong with the others is for operators to read."""
+    grave = set()
+    for name, der in lints().items():
+        found = judge(read_entry(PLACE, leaf_of(der), trust=TRUST), None, Context(NOW_MS, has_roots=False))
+        assert all(finding.to == OPERATOR for finding in found), name
+        grave |= {(name, each.rule) for each in found if each.severity < 3}
+    assert grave == {
+        ("shakenBasicConstNo", "T-14"),
+        ("shakenBasicConstNotCritical", "T-14"),
+        ("shakenTNAuthEmpty", "T-22"),
+        ("shakenTNAuthEmptyString", "T-22"),
+    }
+
+
+# T-21 --------------------------------------------------------------------------------------------------------------
+
+
+def test_t21_a_national_number_by_reading():
+    """S3 for the owner of the number that was probably meant, S2 for the one of the number that it is in E.164."""
+    entry = number_entry([TelephoneNumber("5715551212")])
+    assert severities(entry, item("15715551212"))["T-21"] == 3
+    assert severities(entry, item("5715551212"))["T-21"] == 2
+
+
+def test_t21_a_block_and_a_leading_zero():
+    entry = number_entry([NumberRange("5715551200", 100)])
+    assert severities(entry, item("15715551212"))["T-21"] == 3
+    assert severities(entry, item("5715551212"))["T-21"] == 2
+    entry = number_entry([TelephoneNumber("01112025550123")])
+    assert severities(entry, MINE)["T-21"] == 3
+    assert severities(number_entry([TelephoneNumber("0123456789")]), item("0123456789"))["T-21"] == 2
+
+
+def test_t21_a_code_that_is_a_number():
+    entry = number_entry([ServiceProviderCode("1-202-555-0123")])
+    assert severities(entry, MINE)["T-21"] == 3
+
+
+def test_t21_tel_names_with_extension_and_local_ones():
+    for uri, digits, severity in (
+        (b"tel:+12025550123;ext=45", "1202555012345", 2),
+        (b"tel:5550123;phone-context=+1202", "12025550123", 3),
+        (b"tel:5550123;phone-context=+1202", "5550123", 2),
+    ):
+        san = issuance.extension("2.5.29.17", format_tlv(0x30, format_tlv(0x86, uri)))
+        assert severities(logged(GOOD.leaf(subject(), [san])), item(digits))["T-21"] == severity
+
+
+def test_t21_near_misses():
+    """An E.164 number; foreign ones in E.164; a number beside one that is odd."""
+    assert "T-21" not in severities(number_entry(), MINE)
+    assert "T-21" not in severities(number_entry([TelephoneNumber("4915112345678")]), item("4915112345678"))
+    both = number_entry([TelephoneNumber(N), TelephoneNumber("0123456789")])
+    assert "T-21" not in severities(both, MINE)
+
+
+# T-22 --------------------------------------------------------------------------------------------------------------
+
+ENTRY = b"\xa2\x0d\x16\x0b" + N.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (b"\x30\x0d\x82\x0b" + N.encode(), "implicit tag"),
+        (b"\x30\x80" + ENTRY + b"\0\0", "BER length"),
+        (b"\x30\x81\x0f" + ENTRY, "length not minimal"),
+        (b"\x30\x0d\x16\x0b" + N.encode(), "no tag"),
+        (b"\x30\x0f" + ENTRY + b"\x05\x00", "trailing data"),
+        (b"\x30\x0f\xa2\x0d\x13\x0b" + N.encode(), "other string type"),
+        (b"\x30\x1e" + ENTRY + ENTRY[:-1], "cut short"),
+    ],
+)
+def test_t22_lists_that_readers_take_differently(value, what):
+    entry = number_entry_of(value)
+    assert severities(entry, MINE)["T-22"] == 2, what
+
+
+def number_entry_of(value):
+    return logged(number_leaf(value))
+
+
+def test_t22_two_lists_and_a_name_that_disagrees():
+    twice = logged(GOOD.leaf(subject(), [LIST, issuance.tn_auth_list(issuance.one("12025550124"))]))
+    for mine in (MINE, item("12025550124")):
+        assert severities(twice, mine)["T-22"] == 2
+    names = issuance.tel_names("12025550124")
+    assert severities(logged(GOOD.leaf(subject(), [LIST, names])), item("12025550124"))["T-22"] == 2
+
+
+def test_t22_a_code_with_a_blank_depends_on_the_reading():
+    entry = logged(number_leaf(issuance.spc("70 9J"), GOOD, subject(cn="SHAKEN 709J")))
+    assert severities(entry, CODE)["T-22"] == 3
+    entry = logged(number_leaf(issuance.spc("70 9J")))
+    assert severities(entry, CODE)["T-22"] == 2
+
+
+def test_t22_what_no_parser_takes():
+    broken = bytearray(GOOD.certificate_for(number_leaf([TelephoneNumber(N)])))
+    broken[4] ^= 0xFF
+    entry = read_entry(Place(b"\1" * 32, "log", 3), leaf_of(bytes(broken)), trust=TRUST)
+    assert severities(entry, MINE)["T-22"] == 2
+    assert findings(entry)["T-22"].to == OPERATOR
+
+
+def test_t22_near_misses_are_recorded_and_no_alarm():
+    """Lower case, a critical list, an entry twice, NULL parameters: oddities of real certificates."""
+    assert severities(code_entry("709j"), CODE)["T-22"] == 4
+    critical = issuance.extension("1.3.6.1.5.5.7.1.26", issuance.one(N), critical=True)
+    assert severities(logged(GOOD.leaf(subject(), [critical])), MINE)["T-22"] == 4
+    assert severities(number_entry([TelephoneNumber(N)] * 2), MINE)["T-22"] == 4
+    null = bytes.fromhex("300c06082a8648ce3d0403020500")
+    parsed = code_entry().parsed._replace(algorithm=null, inner_algorithm=null)
+    entry = dataclasses.replace(code_entry(), parsed=parsed)
+    assert severities(entry, CODE)["T-22"] == 4
+    assert "T-22" not in severities(number_entry(), MINE)
+
+
+# T-23 --------------------------------------------------------------------------------------------------------------
+
+
+def test_t23_signs():
+    assert severities(number_entry([TelephoneNumber("1202*")]), MINE)["T-23"] == 3
+    assert severities(number_entry([TelephoneNumber("*67"), TelephoneNumber(N)]), MINE)["T-23"] == 3
+
+
+def test_t23_near_miss_digits_only():
+    assert "T-23" not in severities(number_entry(), MINE)
+
+
+# T-24 --------------------------------------------------------------------------------------------------------------
+
+STRICT = ClaimConstraints(("rcd",), (("orig", ("x", "y")),), ("crn",))
+
+
+def constrained(constraints, day=0, number=N):
+    extra = [issuance.extension("1.3.6.1.5.5.7.1.33", format_claim_constraints(constraints))] if constraints else []
+    listed = issuance.tn_auth_list(issuance.one(number))
+    who = subject(start_ms=NOW_MS + day * DAY_MS)
+    return logged(GOOD.leaf(who, [*extra, listed]), timestamp_ms=NOW_MS + day * DAY_MS)
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (None, "they are gone"),
+        (STRICT._replace(must_include=()), "need not be there any more (rcd)"),
+        (STRICT._replace(must_exclude=()), "not excluded any more (crn)"),
+        (STRICT._replace(permitted=(("orig", ("x", "y", "z")),)), "orig may also be z"),
+        (STRICT._replace(permitted=()), "orig may have any value now"),
+    ],
+)
+def test_t24_constraints_that_were_dropped_or_widened(now, words):
+    profile = learned(MINE, constrained(STRICT))
+    found = findings(constrained(now, 5), MINE, profile=profile)["T-24"]
+    assert found.severity == 2
+    assert words in found.reason
+
+
+@pytest.mark.parametrize(
+    "now", [STRICT, STRICT._replace(permitted=(("orig", ("x",)),)), STRICT._replace(must_include=("rcd", "div"))]
+)
+def test_t24_near_miss_the_same_or_narrower(now):
+    assert "T-24" not in severities(constrained(now, 5), MINE, profile=learned(MINE, constrained(STRICT)))
+
+
+def test_t24_is_measured_against_the_last_one():
+    """Said once: the certificate without constraints is then the last. Another number of a range is another matter."""
+    profile = learned(MINE, constrained(STRICT), constrained(None, 5))
+    assert "T-24" not in severities(constrained(None, 6), MINE, profile=profile)
+    block = item(NumberRange("12025550100", 100))
+    profile = learned(block, constrained(STRICT))
+    assert "T-24" not in severities(constrained(None, 5, "12025550124"), block, profile=profile)
+    assert "T-24" not in severities(constrained(None), MINE)
+
+
+def test_t24_unreadable_constraints():
+    odd = issuance.extension("1.3.6.1.5.5.7.1.33", b"\x05\x00")
+    entry = with_extensions(odd)
+    profile = learned(MINE, constrained(STRICT))
+    assert "cannot be read" in findings(entry, MINE, profile=profile)["T-24"].reason
+    assert "T-24" not in severities(constrained(None, 5), MINE, profile=learned(MINE, entry))
+
+
+# T-25 --------------------------------------------------------------------------------------------------------------
+
+ATTRIBUTES = {oid("1.3.6.1.4.1.99999.1"): "a CPS URI"}
+
+
+def with_uri(uri):
+    return with_extensions(issuance.extension("1.3.6.1.4.1.99999.1", format_tlv(0x16, uri)))
+
+
+def test_t25_an_attribute_that_diverts_calls():
+    found = findings(with_uri(b"https://evil.example/cps"), MINE, attributes=ATTRIBUTES)["T-25"]
+    assert found.severity == 2
+    assert "https://evil.example/cps" in found.reason
+    assert "T-25" in severities(with_uri(b"\1"), MINE, attributes=ATTRIBUTES)
+
+
+def test_t25_near_misses():
+    """Its owner expects it; nobody configured which extensions these are; it is not there."""
+    mine = item(uris=("https://cps.example/",))
+    assert "T-25" not in severities(with_uri(b"https://cps.example/1"), mine, attributes=ATTRIBUTES)
+    assert "T-25" in severities(with_uri(b"https://cps.example.evil/"), mine, attributes=ATTRIBUTES)
+    assert "T-25" not in severities(with_uri(b"https://evil.example/"), MINE)
+    assert "T-25" not in severities(number_entry(), MINE, attributes=ATTRIBUTES)
+
+
+# T-27 --------------------------------------------------------------------------------------------------------------
+
+LYING = logged(number_leaf(issuance.spc("683G"), GOOD, subject(cn="SHAKEN 709J")))
+
+
+def test_t27_both_codes_are_told():
+    for code in ("709J", "683G"):
+        found = findings(LYING, item(code))["T-27"]
+        assert found.severity == 2
+        assert "683G" in found.reason
+        assert "709J" in found.reason
+
+
+def test_t27_is_said_aloud_once_for_a_code():
+    for code in ("709J", "683G"):
+        of = item(code)
+        (hit,) = Watchlist([of]).match(LYING)
+        context = Context(NOW_MS)
+        profile = next_profile(LYING, hit, context, verdicts(LYING, hit, context)[0])
+        assert severities(LYING, of, profile=profile)["T-27"] == 3
+
+
+def test_t27_near_misses():
+    """A name that agrees, whatever else is in it; one without a code; the code in lower case."""
+    assert "T-27" not in severities(code_entry(), CODE)
+    for cn in ("SHAKEN Example Inc 709J", "Example Inc", "shaken 709j"):
+        entry = logged(number_leaf(issuance.spc("709J"), GOOD, subject(cn=cn)))
+        assert "T-27" not in severities(entry, CODE)
+
+
+def test_t27_the_same_code_elsewhere_is_another_item():
+    entry = logged(code_leaf("709J", "Other", ROGUE), ROGUE, trusting=trust(domain="ca-shaken"))
+    assert Watchlist([CODE]).match(entry) == []
+    assert verdict(code_entry(), CODE).findings == ()

@@ -1,0 +1,234 @@
+"""T-01, T-03, T-09, T-19: strangers are told apart from a usual CA that changes its keys, and a holder its spelling."""
+
+import pytest
+
+from ctlog import issuance
+from ctlog.issuance import DAY_MS, Subject
+from ctlog.tn.numbers import NumberRange, TelephoneNumber
+from monitor.entry import Place, read_entry
+from monitor.rules.values import OPERATOR, Authorised
+from tests.monitor_certificates import (
+    GOOD,
+    NOW_MS,
+    ROGUE,
+    TRUST,
+    VENDOR,
+    key,
+    leaf_of,
+    logged,
+    number_leaf,
+    subject,
+    trust,
+)
+from tests.monitor_rules import (
+    N,
+    code_entry,
+    delegate,
+    findings,
+    item,
+    learned,
+    number_entry,
+    past,
+    severities,
+    verdict,
+)
+
+MINE, CODE = item(), item("709J")
+
+
+# T-01 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_t01_a_new_issuer_for_a_number_is_s1():
+    profile = learned(MINE, number_entry())
+    found = findings(number_entry(ca=ROGUE, day=5), MINE, profile=profile)
+    assert found["T-01"].severity == 1
+    assert found["T-01"].reason == f"Rogue CA has never issued for +{N} before."
+    assert "Rogue CA" in found["T-01"].action
+
+
+def test_t01_near_miss_the_usual_issuer():
+    profile = learned(MINE, number_entry())
+    assert "T-01" not in severities(number_entry(day=60, key_number=5), MINE, profile=profile)
+
+
+def test_t01_for_a_code_is_s2():
+    profile = learned(CODE, code_entry())
+    assert severities(code_entry(ca=ROGUE, day=3), CODE, profile=profile)["T-01"] == 2
+
+
+@pytest.mark.parametrize(("count", "severity"), [(100, 1), (101, 2)])
+def test_t01_for_a_block_depends_on_how_many_numbers_it_covers(count, severity):
+    profile = learned(MINE, number_entry())
+    entry = number_entry([NumberRange("12025550100", count)], ROGUE, day=5)
+    assert severities(entry, MINE, profile=profile)["T-01"] == severity
+
+
+def test_t01_the_first_certificate_of_a_number_is_s2_until_answered():
+    entry = number_entry()
+    assert severities(entry, MINE)["T-01"] == 2
+    assert "T-01" not in severities(entry, MINE, authorised=Authorised(issuances=frozenset([entry.issuance])))
+    assert "T-01" not in severities(code_entry(), CODE)
+    assert "T-01" not in severities(number_entry(), item(NumberRange("12025550100", 100)))
+
+
+def test_t01_a_new_key_under_the_same_root_and_organisation_is_s4():
+    rolled = issuance.example_authority(NOW_MS, label="Rightful CA, Inc.", root_key=key(60), key=key(61))
+    profile = learned(MINE, number_entry())
+    entry = logged(number_leaf([TelephoneNumber(N)], rolled), rolled, trusting=trust(GOOD, rolled))
+    assert severities(entry, MINE, profile=profile)["T-01"] == 4
+
+
+def test_t01_what_the_owner_expects_counts_more_than_what_was_seen():
+    expecting = item(issuers=("Vendor",))
+    profile = learned(expecting, number_entry())
+    assert severities(number_entry(day=2), expecting, profile=profile)["T-01"] == 1
+    assert "T-01" not in severities(number_entry(ca=VENDOR, day=2), expecting, profile=profile)
+    assert "none of the issuers that you expect" in findings(number_entry(day=2), expecting)["T-01"].reason
+
+
+def test_t01_repeats_for_a_number_until_answered_and_once_for_a_code():
+    profile = learned(MINE, number_entry(), number_entry(ca=ROGUE, day=1))
+    again = number_entry(ca=ROGUE, day=2, key_number=3)
+    assert severities(again, MINE, profile=profile)["T-01"] == 1
+    said = Authorised(issuers=frozenset(["rogue ca @ us-shaken"]))
+    assert "T-01" not in severities(again, MINE, profile=profile, authorised=said)
+    profile = learned(CODE, code_entry(), code_entry(ca=ROGUE, day=1))
+    found = findings(code_entry(ca=ROGUE, day=2), CODE, profile=profile)["T-01"]
+    assert found.severity == 4
+    assert "you were told on" in found.reason
+
+
+def test_t01_repeats_less_loudly_for_a_range():
+    block = item(NumberRange("12025550100", 100))
+    profile = learned(block, number_entry(), number_entry(ca=ROGUE, day=1))
+    assert severities(number_entry(ca=ROGUE, day=2), block, profile=profile)["T-01"] == 2
+
+
+def test_t01_the_name_of_the_usual_issuer_without_its_signature():
+    """The chain was withheld: graver than nothing, less than a stranger. A forged one is a stranger."""
+    profile = learned(MINE, number_entry())
+    tbs = number_leaf([TelephoneNumber(N)])
+    place = Place(b"\1" * 32, "log.example", 9)
+    withheld = read_entry(place, leaf_of(GOOD.certificate_for(tbs)), trust=TRUST)
+    found = findings(withheld, MINE, profile=profile)["T-01"]
+    assert found.severity == 2
+    assert "its issuers were not given" in found.reason
+    forged = read_entry(place, leaf_of(ROGUE.certificate_for(tbs)), chain=GOOD.chain, trust=TRUST)
+    assert findings(forged, MINE, profile=profile)["T-01"].severity == 1
+    stranger = read_entry(place, leaf_of(ROGUE.certificate_for(number_leaf([TelephoneNumber(N)], ROGUE))), trust=TRUST)
+    assert findings(stranger, MINE, profile=profile)["T-01"].severity == 1
+
+
+def test_t01_says_nothing_of_what_was_there_before():
+    profile = learned(MINE, number_entry())
+    assert "T-01" not in severities(number_entry(ca=ROGUE), item(added_ms=NOW_MS + 1), profile=profile)
+
+
+# T-03 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_t03_a_different_holder_of_a_number_is_s1():
+    profile = learned(MINE, number_entry())
+    found = findings(number_entry(holder="Mallory LLC", day=2), MINE, profile=profile)["T-03"]
+    assert found.severity == 1
+    assert "Mallory LLC" in found.reason
+    assert "example" in found.reason
+
+
+@pytest.mark.parametrize("name", ["EXAMPLE, INC.", "Example Telephone Cooperative", "Examples Inc"])
+def test_t03_near_miss_another_spelling(name):
+    profile = learned(MINE, number_entry())
+    assert "T-03" not in severities(number_entry(holder=name, day=2), MINE, profile=profile)
+
+
+def test_t03_for_a_code_is_s3_and_said_once():
+    profile = learned(CODE, code_entry())
+    other = code_entry(holder="Mallory LLC", day=2)
+    assert severities(other, CODE, profile=profile)["T-03"] == 3
+
+
+def test_t03_a_device_without_a_name_has_no_other_holder():
+    profile = learned(MINE, number_entry())
+    who = subject("", cn="3f2b7c1e-9f44-4f0a-8e0e-3d6d2f6f8a11")
+    assert "T-03" not in severities(number_entry(who=who), MINE, profile=profile)
+
+
+def test_t03_with_expectations():
+    expecting = item(holders=("Example",))
+    assert "T-03" not in severities(number_entry(), expecting)
+    assert severities(number_entry(holder="Mallory"), expecting)["T-03"] == 1
+
+
+def test_t01_and_t03_together_for_a_code_are_one_alert_of_s1():
+    profile = learned(CODE, code_entry())
+    told = verdict(code_entry(holder="Mallory LLC", ca=ROGUE, day=2), CODE, profile=profile)
+    assert (told.severity, told.leading, told.rules[:2]) == (1, "T-01", ("T-01", "T-03"))
+
+
+# T-09 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_t09_is_folded_into_t01():
+    first = number_entry()
+    told = verdict(number_entry(ca=ROGUE, day=2), MINE, profile=learned(MINE, first), claims=(past(first),))
+    assert told.leading == "T-01"
+    assert "T-09" in told.rules
+
+
+def test_t09_alone_when_an_unanswered_issuer_comes_back_beside_the_usual_one():
+    """At first it came after the usual one had ended: T-01 said so, and nothing was valid at once."""
+    label = b"spc:709J"
+    before = [code_entry(days=6), code_entry(ca=ROGUE, day=10, days=6), code_entry(day=20, days=6)]
+    again = code_entry(ca=ROGUE, day=22, days=6)
+    claims = tuple(past(entry, label) for entry in before)
+    told = verdict(again, CODE, profile=learned(CODE, *before), claims=claims)
+    assert (told.leading, told.severity) == ("T-09", 2)
+    later = code_entry(ca=ROGUE, day=40, days=6), code_entry(day=39, days=6)
+    told = verdict(later[0], CODE, profile=learned(CODE, *before, again), claims=(past(later[1], label),))
+    assert told.severity == 4  # said once, until it is answered
+
+
+def test_t09_near_misses():
+    """No overlap; the same issuer already among them; an issuer that is usual for the item."""
+    first, rogue = number_entry(days=10), number_entry(ca=ROGUE, day=5)
+    profile = learned(MINE, first)
+    late = number_entry(ca=ROGUE, day=20)
+    assert "T-09" not in severities(late, MINE, profile=profile, claims=(past(first),))
+    both = (past(first), past(rogue))
+    assert "T-09" not in severities(number_entry(ca=ROGUE, day=6), MINE, profile=profile, claims=both)
+    expecting = item(issuers=("Rightful CA", "Rogue CA"))
+    assert "T-09" not in severities(rogue, expecting, claims=(past(first),))
+
+
+# T-19 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_t19_an_organisation_that_never_issued():
+    known = frozenset(["rightful ca @ us-shaken"])
+    found = findings(number_entry(ca=ROGUE), known_issuers=known)["T-19"]
+    assert (found.severity, found.to) == (1, OPERATOR)
+    assert "Rogue CA" in found.reason
+    assert "T-19" not in findings(number_entry(), known_issuers=known)
+    assert "T-19" not in findings(number_entry(ca=ROGUE), known_issuers=None)
+
+
+def test_t19_near_miss_a_delegate_ca_does_not_count():
+    ca = delegate([NumberRange("12025550000", 10000)])
+    assert "T-19" not in findings(number_entry(ca=ca), known_issuers=frozenset(["rightful ca @ us-shaken"]))
+
+
+def test_t19_a_new_ca_certificate_under_a_known_root():
+    who = Subject(issuance.name(O="Newcomer", CN="Newcomer CA"), key(62).spki, NOW_MS, NOW_MS + DAY_MS)
+    der = issuance.intermediate(GOOD, key(62), who).certificate
+    entry = read_entry(Place(b"\1" * 32, "log", 1), leaf_of(der), chain=GOOD.chain, trust=TRUST)
+    known = frozenset(["rightful ca @ us-shaken"])
+    assert "Newcomer" in findings(entry, known_issuers=known)["T-19"].reason
+    assert "T-19" not in findings(entry, known_issuers=known | {"newcomer @ rightful ca @ us-shaken"})
+
+
+def test_t19_a_chain_that_leads_to_no_accepted_root():
+    entry = logged(number_leaf([TelephoneNumber(N)], ROGUE), ROGUE, trusting=trust(GOOD))
+    found = findings(entry)["T-19"]
+    assert (found.severity, found.to) == (1, OPERATOR)
+    assert "T-19" not in findings(entry, has_roots=False)

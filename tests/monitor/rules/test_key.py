@@ -1,0 +1,189 @@
+"""T-02, T-11, T-15, T-16, T-18: keys that are not the owner's, not good, not his alone, or not valid any more."""
+
+from hashlib import sha256
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ctlog import issuance
+from ctlog.tn.numbers import TelephoneNumber
+from ctlog.x509.der import parse_certificate, read_extension
+from monitor.rules.values import OPERATOR, Revocations, Revoked
+from tests.monitor_certificates import NOW_MS, ROGUE, VENDOR, key, logged, rcs_leaf, subject
+from tests.monitor_rules import N, code_entry, findings, item, number_entry, past, severities
+
+MINE, CODE = item(), item("709J")
+
+
+def spki_of(public):
+    return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def rcs(number=N, **options):
+    return logged(rcs_leaf(number, **options), VENDOR)
+
+
+# T-02 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_t02_a_key_that_was_not_registered():
+    mine = item(keys=frozenset([sha256(key(0).spki).digest()]))
+    assert severities(number_entry(key_number=1), mine)["T-02"] == 1
+
+
+def test_t02_near_miss_a_registered_key_or_none_registered():
+    mine = item(keys=frozenset([sha256(key(0).spki).digest()]))
+    assert "T-02" not in severities(number_entry(key_number=0), mine)
+    assert "T-02" not in severities(number_entry(key_number=1), MINE)
+
+
+def test_t02_a_registered_participant_counts_if_its_proof_holds():
+    mine = item(keys=frozenset([sha256(key(500).spki).digest()]))
+    assert "T-02" not in severities(rcs(), mine)
+    assert severities(rcs(signer=key(9)), mine)["T-02"] == 1
+
+
+# T-11 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_t11_near_miss_a_whole_certificate():
+    assert "T-11" not in severities(rcs(), MINE)
+    assert "T-11" not in severities(number_entry(), MINE)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"leave_out": ".5"}, "extension .5) is absent"),
+        ({"expiry_s": NOW_MS // 1000 - 1}, "ended on"),
+        ({"leave_out": ".4"}, "extension .4) is absent"),
+        ({"signer": key(9)}, "is not valid"),
+    ],
+)
+def test_t11_proofs_that_are_missing_or_bad(options, words):
+    found = findings(rcs(**options), MINE)["T-11"]
+    assert found.severity == 1
+    assert words in found.reason
+
+
+def test_t11_the_proof_may_end_in_the_second_of_the_sct():
+    assert "T-11" not in severities(rcs(expiry_s=NOW_MS // 1000), MINE)
+
+
+@pytest.mark.parametrize(("vendor", "fires"), [(2, False), (1, True)])
+def test_t11_the_vendor_of_the_root(vendor, fires):
+    top = VENDOR.above[0]
+    extra = issuance.extension("2.23.146.2.1.6", b"\x02\x01\x02")
+    certificate = parse_certificate(top)
+    with_vendor = certificate._replace(extensions=(*certificate.extensions, parse_extension(extra)))
+    entry = rcs(vendor=vendor)
+    above = (*entry.issuers[:-1], with_vendor)
+    changed = type(entry)(**{name: getattr(entry, name) for name in entry.__slots__} | {"issuers": above})
+    assert ("T-11" in severities(changed, MINE)) is fires
+
+
+def parse_extension(der):
+
+
+    return read_extension(der, 0, len(der), "x")
+
+
+# T-15 ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        rsa.generate_private_key(65537, 1024).public_key(),
+        ec.generate_private_key(ec.SECP256K1()).public_key(),
+        ec.generate_private_key(ec.BrainpoolP256R1()).public_key(),
+    ],
+)
+def test_t15_weak_keys_and_foreign_curves(public):
+    assert severities(number_entry(spki=spki_of(public)), MINE)["T-15"] == 2
+
+
+def test_t15_a_point_off_the_curve():
+    spki = bytearray(key(0).spki)
+    spki[-1] ^= 1
+    assert severities(number_entry(spki=bytes(spki)), MINE)["T-15"] == 2
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        rsa.generate_private_key(65537, 2048).public_key(),
+        ec.generate_private_key(ec.SECP384R1()).public_key(),
+        ec.generate_private_key(ec.SECP521R1()).public_key(),
+        ed25519.Ed25519PrivateKey.generate().public_key(),
+    ],
+)
+def test_t15_near_misses(public):
+    assert "T-15" not in severities(number_entry(spki=spki_of(public)), MINE)
+
+
+def test_t15_known_weak_keys():
+    entry = number_entry()
+    assert severities(entry, MINE, weak_keys=frozenset([entry.key_hash]))["T-15"] == 2
+    assert findings(entry, weak_keys=frozenset([entry.key_hash]))["T-15"].to == OPERATOR
+
+
+# T-16 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_t16_one_key_under_two_holders():
+    used = past(code_entry("683G", "Other Carrier"), b"spc:683G")
+    found = findings(code_entry(), CODE, key_uses=(used,))["T-16"]
+    assert found.severity == 1
+    assert "683G" in found.reason
+    assert "other carrier" in found.reason
+
+
+def test_t16_near_misses():
+    """The holder's own other code; the same code under another name (T-03 says that); another key."""
+    own = past(code_entry("683G", "Example Telephone Inc"), b"spc:683G")
+    renamed = past(code_entry("709J", "Other Carrier"), b"spc:709J")
+    another = past(code_entry("683G", "Other Carrier", key_number=5), b"spc:683G")
+    for use in (own, renamed, another):
+        assert "T-16" not in severities(code_entry(), CODE, key_uses=(use,))
+
+
+def test_t16_devices_without_a_name_share_a_key_only_under_one_vendor():
+    number = TelephoneNumber("12025550124")
+    who = subject("", cn="3f2b7c1e-9f44-4f0a-8e0e-3d6d2f6f8a11")
+    other = past(number_entry([number], who=who), b"one:12025550124")
+    assert "T-16" not in severities(number_entry(who=who), MINE, key_uses=(other,))
+    elsewhere = past(number_entry([number], ROGUE, who=who), b"one:12025550124")
+    assert severities(number_entry(who=who), MINE, key_uses=(elsewhere,))["T-16"] == 1
+
+
+# T-18 ----------------------------------------------------------------------------------------------------------------
+
+
+def revoked(entry, *, serial=None, with_key=True, ms=0):
+    parsed = entry.parsed
+    return Revoked(parsed.issuer, serial or parsed.serial, entry.key_hash if with_key else b"", NOW_MS + ms)
+
+
+def test_t18_a_revoked_key_seen_again():
+    entry = code_entry()
+    sources = Revocations([revoked(entry, serial=b"\x55", ms=-5)])
+    assert severities(entry, CODE, revocations=sources)["T-18"] == 1
+
+
+def test_t18_a_revoked_serial_number_seen_again():
+    entry = code_entry()
+    sources = Revocations([revoked(entry, with_key=False, ms=-5)])
+    assert severities(entry, CODE, revocations=sources)["T-18"] == 1
+
+
+def test_t18_near_misses():
+    """A reissue with a new key; the revoked one itself, logged before; one that had ended by then; no source."""
+    entry = code_entry()
+    reissued = Revocations([revoked(code_entry(key_number=4), serial=b"\x55", ms=-5)])
+    itself = Revocations([revoked(entry, ms=5)])
+    ended = Revocations([revoked(entry, serial=b"\x55", ms=91 * 86_400_000)])
+    for sources in (reissued, itself, ended, None):
+        assert "T-18" not in severities(entry, CODE, revocations=sources)
+    assert findings(entry, revocations=Revocations([revoked(entry, serial=b"\x55", ms=-5)]))["T-18"].to == OPERATOR

@@ -1,0 +1,106 @@
+"""All rules together: each is there under its id, total over any entry, and quiet about ordinary ones."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctlog.tn.tnauthlist import format_tnauthlist
+from monitor.entry import read_entry
+from monitor.items import KEY, Group, Item
+from monitor.rules import RULES, judge, next_profile, verdicts
+from monitor.rules.values import Context
+from monitor.watchlist import Watchlist
+from tests.corpus import need_corpus, sample
+from tests.floor_plan import ROOT
+from tests.monitor_certificates import GOOD, NOW_MS, PLACE, TRUST, VENDOR, leaf_of, logged, number_leaf, rcs_leaf
+from tests.monitor_rules import N, code_entry, hit_of, item, learned, number_entry, severities, verdict
+from tests.number_certificates import lists
+
+
+def test_every_rule_is_there_by_its_id():
+    assert list(RULES) == [f"T-{at:02}" for at in range(1, 29)]
+    for name, rule in RULES.items():
+        assert rule.__name__ == name.lower().replace("-", "")
+        assert rule.__doc__
+
+
+def test_every_rule_has_tests_by_its_name():
+    """At least one positive and one near miss of each."""
+    text = "".join(path.read_text() for path in sorted((ROOT / "tests/monitor/rules").glob("test_*.py")))
+    for rule in RULES:
+        if rule in ("T-20", "T-28"):
+            continue  # tests/monitor/rules/test_logs.py has both as parameters
+        name = rule.lower().replace("-", "")
+        assert re.search(rf"def test_{name}_(?!near)", text), rule
+        assert f'["{rule}"]' in text or f'("{rule}", 2)' in text, rule
+        assert f'"{rule}" not in' in text or f'("{rule}" in severities(' in text, rule
+
+
+ODD = Watchlist([item(), item("709J", name="code"), Item(KEY, GOOD.key_id.ljust(32), Group("k"))])
+
+
+@given(st.binary(max_size=300))
+def test_total_over_any_bytes(data):
+    for leaf in (data, leaf_of(data or b"x")):
+        entry = read_entry(PLACE, leaf, trust=TRUST)
+        for hit in (None, *ODD.match(entry)):
+            judge(entry, hit, Context(NOW_MS))
+
+
+@given(lists)
+def test_total_over_any_list(entries):
+
+    good = [each for each in entries if str(each).isascii()]
+    if good:
+        entry = logged(number_leaf(format_tnauthlist(good)))
+        for hit in (None, *ODD.match(entry)):
+            judge(entry, hit, Context(NOW_MS))
+
+
+@need_corpus
+@pytest.mark.parametrize("step", [3, 50, 400])
+def test_total_over_mutated_real_certificates(step):
+    for at, der in enumerate(sample(60)):
+        data = bytearray(der)
+        data[(at * 37 + step) % len(data)] ^= 0x81
+        entry = read_entry(PLACE, leaf_of(bytes(data)), chain=[der], trust=TRUST)
+        judge(entry, None, Context(NOW_MS))
+
+
+def test_an_expected_certificate_has_nothing_to_be_said():
+    mine = item()
+    told = verdict(number_entry(day=40), mine, profile=learned(mine, number_entry()))
+    assert (told.leading, told.severity, told.to) == ("", 4, "owner")
+
+
+def test_renewals_every_six_days_are_no_alarm():
+    code = item("709J")
+    entries = [code_entry(day=6 * at, days=6, key_number=at) for at in range(6)]
+    profile = learned(code, *entries[:-1])
+    assert severities(entries[-1], code, profile=profile) == {}
+
+
+def test_rcs_renewals_with_other_devices_are_no_alarm():
+    mine = item()
+    profile = learned(mine, logged(rcs_leaf(N), VENDOR))
+    assert severities(logged(rcs_leaf(N, vendor=2), VENDOR), mine, profile=profile) == {}
+
+
+def test_only_exact_claims_teach():
+    mine = item("15715551212")
+    national = number_entry([type(mine.value)("5715551212")])
+    hit = hit_of(national, mine)
+    context = Context(NOW_MS)
+    assert hit.reading == "intended"
+    assert next_profile(national, hit, context, verdicts(national, hit, context)[0]).count == 0
+
+
+def test_the_operator_is_told_apart_from_the_owner():
+    mine = item()
+    known = frozenset(["somebody @ us-shaken"])
+    both = verdicts(number_entry(), hit_of(number_entry(), mine), Context(NOW_MS, known_issuers=known))
+    assert [each.to for each in both] == ["owner", "operator"]
+    assert both[1].rules == ("T-19",)
+    assert verdicts(number_entry(), None, Context(NOW_MS)) == []

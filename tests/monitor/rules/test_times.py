@@ -1,0 +1,120 @@
+"""T-10, T-12, T-13, T-26: soon after a change of hands, from before, too long, too late, too many."""
+
+import pytest
+
+from ctlog.issuance import DAY_MS
+from ctlog.tn.numbers import NumberRange
+from monitor.rules.values import HOUR_MS, OPERATOR, Authorised, Event
+from tests.monitor_certificates import NOW_MS, ROGUE, VENDOR, logged, number_leaf, rcs_leaf, subject
+from tests.monitor_rules import NUMBER_CLAIM, N, code_entry, findings, item, learned, number_entry, past, severities
+
+MINE, CODE = item(), item("709J")
+
+
+# T-10 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("hours", "fires"), [(0, True), (72, True), (73, False), (-1, False)])
+@pytest.mark.parametrize("kind", ["port", "sim"])
+def test_t10_after_a_port_or_a_sim_change(kind, hours, fires):
+    event = Event(kind, N, NOW_MS - hours * HOUR_MS)
+    assert ("T-10" in severities(number_entry(key_number=1), MINE, events=(event,))) is fires
+
+
+def test_t10_near_misses_of_events():
+    """The same key as before; another number's event; one that cannot be read."""
+    profile = learned(MINE, number_entry(day=-10))
+    assert "T-10" not in severities(number_entry(), MINE, profile=profile, events=(Event("port", N, NOW_MS),))
+    for number in ("12025550124", "none"):
+        assert "T-10" not in severities(number_entry(key_number=1), MINE, events=(Event("port", number, NOW_MS),))
+    assert severities(number_entry(key_number=1), MINE, events=(Event("port", "+" + N, NOW_MS),))["T-10"] == 1
+
+
+@pytest.mark.parametrize(("day", "fires"), [(2.9, True), (3.1, False)])
+def test_t10_issuer_and_key_both_new_soon_after_a_renewal(day, fires):
+    profile = learned(MINE, number_entry())
+    assert ("T-10" in severities(number_entry(ca=ROGUE, day=day, key_number=1), MINE, profile=profile)) is fires
+
+
+def test_t10_near_misses_without_events():
+    """Only the key is new; only the issuer; it is a code, which nobody ports."""
+    profile = learned(MINE, number_entry())
+    assert "T-10" not in severities(number_entry(day=1, key_number=1), MINE, profile=profile)
+    assert "T-10" not in severities(number_entry(ca=ROGUE, day=1), MINE, profile=profile)
+    profile = learned(CODE, code_entry())
+    assert "T-10" not in severities(code_entry(ca=ROGUE, day=1, key_number=1), CODE, profile=profile)
+
+
+# T-12 --------------------------------------------------------------------------------------------------------------
+
+
+def test_t12_valid_when_watching_began():
+    entry = number_entry()
+    later = item(added_ms=NOW_MS + 10 * DAY_MS)
+    assert severities(entry, later)["T-12"] == 2
+    said = Authorised(issuances=frozenset([entry.issuance]))
+    assert "T-12" not in severities(entry, later, authorised=said)
+
+
+def test_t12_near_misses():
+    """It had expired by then; it came after; it is a code."""
+    assert "T-12" not in severities(number_entry(days=9), item(added_ms=NOW_MS + 10 * DAY_MS))
+    assert "T-12" not in severities(number_entry(), item(added_ms=NOW_MS))
+    assert "T-12" not in severities(code_entry(), item("709J", added_ms=NOW_MS + DAY_MS))
+
+
+# T-13 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "fires"), [(398, False), (398 + 1 / 86400, True), (1095, True)])
+def test_t13_validity_includes_its_last_second(days, fires):
+    assert ("T-13" in severities(code_entry(days=days), CODE)) is fires
+
+
+@pytest.mark.parametrize(("days", "fires"), [(76, False), (77, True)])
+def test_t13_messaging(days, fires):
+    who = subject("", cn="3f2b7c1e-9f44-4f0a-8e0e-3d6d2f6f8a11", days=days)
+    assert ("T-13" in severities(logged(rcs_leaf(N, who=who), VENDOR), MINE)) is fires
+
+
+def test_t13_what_the_owner_expects():
+    assert severities(number_entry(days=31), item(max_validity_days=30))["T-13"] == 3
+    assert "T-13" not in severities(number_entry(days=30), item(max_validity_days=30))
+    assert findings(code_entry(days=900))["T-13"].to == OPERATOR
+
+
+# T-26 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "fires"), [(30, False), (31, True)])
+def test_t26_logged_long_after_it_began(days, fires):
+    tbs = number_leaf([NUMBER_CLAIM], who=subject(start_ms=NOW_MS - days * DAY_MS))
+    assert ("T-26" in severities(logged(tbs), MINE)) is fires
+
+
+def test_t26_near_miss_a_log_that_is_being_filled():
+    tbs = number_leaf([NUMBER_CLAIM], who=subject(start_ms=NOW_MS - 300 * DAY_MS))
+    assert "T-26" not in severities(logged(tbs), MINE, filling=True)
+
+
+MY_LABEL = b"one:" + N.encode()
+
+
+def burst(count, *, label=MY_LABEL, minutes=50):
+    return tuple(
+        past(number_entry(key_number=10 + at), label, logged_ms=NOW_MS - minutes * 60_000) for at in range(count)
+    )
+
+
+def test_t26_more_than_five_in_an_hour():
+    assert severities(number_entry(), MINE, claims=burst(5))["T-26"] == 3
+
+
+def test_t26_near_misses_of_bursts():
+    """Five in all; spread over more than an hour; another number's; one issuance in several logs and forms."""
+    for claims in (burst(4), burst(5, minutes=61), burst(5, label=b"one:12025550124"), burst(1) * 6):
+        assert "T-26" not in severities(number_entry(), MINE, claims=claims)
+    itself = (past(number_entry()),) * 6
+    assert "T-26" not in severities(number_entry(), MINE, claims=(*itself, *burst(4)))
+    block = number_entry([NumberRange("12025550100", 100)])
+    assert "T-26" not in severities(block, MINE, claims=burst(5))

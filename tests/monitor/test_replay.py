@@ -1,0 +1,57 @@
+"""Entries judged one after another, in memory."""
+
+from dataclasses import replace
+
+from ctlog.tn.numbers import NumberRange
+from monitor.replay import Replay, dry_run
+from monitor.rules.values import Event
+from tests.monitor_certificates import NOW_MS, ROGUE
+from tests.monitor_rules import N, code_entry, item, number_entry
+
+
+def rules(judged):
+    return [(each.verdict.leading, int(each.verdict.severity)) for each in judged]
+
+
+def test_history_and_profiles_grow_with_the_entries():
+    replay = Replay([item()], known_issuers=["rightful ca @ us-shaken"])
+    assert rules(replay.take(number_entry())) == [("T-01", 2)]
+    assert rules(replay.take(number_entry(day=46))) == [("", 4)]
+    (owner, operator) = replay.take(number_entry(ca=ROGUE, day=60, key_number=1))
+    assert owner.verdict.rules == ("T-01", "T-09")
+    assert operator.verdict.rules == ("T-19",)
+    assert len(replay.take(number_entry(ca=ROGUE, day=61, key_number=1))) == 1  # no news for the operator any more
+
+
+def test_a_shared_key_is_found():
+    replay = Replay([item("709J"), item("683G", name="other")])
+    replay.take(code_entry("683G", "Other Carrier"))
+    (judged,) = replay.take(code_entry("709J"))[:1]
+    assert "T-16" in judged.verdict.rules
+
+
+def test_bursts_and_blocks_are_found():
+    replay = Replay([item()])
+    for at in range(5):
+        replay.take(number_entry(key_number=at, day=at / 200))
+    assert "T-26" in replay.take(number_entry(key_number=9, day=0.03))[0].verdict.rules
+    replay = Replay([item()])
+    replay.take(number_entry([NumberRange("12025550000", 10000)]))
+    assert "T-09" in replay.take(number_entry(ca=ROGUE, day=9))[0].verdict.rules
+
+
+def test_what_comes_from_outside():
+
+    replay = Replay([item()])
+    port = Event("port", N, NOW_MS)
+    judged = replay.take(number_entry(), lambda context: replace(context, events=(port,)))[0]
+    assert judged.verdict.leading == "T-10"
+
+
+def test_dry_run():
+    """What would have been said, before anything is watched; what is as expected is left out."""
+    entries = [number_entry(), number_entry(day=40), number_entry(ca=ROGUE, day=50), code_entry()]
+    told = list(dry_run([item(added_ms=NOW_MS * 2)], entries))
+    assert rules(told) == [("T-01", 2), ("T-01", 1)]
+    assert told[1].entry is entries[2]
+    assert len(list(dry_run([item()], entries, limit=1))) == 1
