@@ -141,8 +141,8 @@ class MemoryLookupStore:
             else:
                 self.rows.append(row)
 
-    async def settle(self) -> None:
-        pass
+    async def settle(self) -> bool:
+        return False
 
     async def by_entry_keys(self, keys: Sequence[bytes]) -> list[list[Candidate]]:
         await asyncio.sleep(0)

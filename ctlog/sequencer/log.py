@@ -107,6 +107,7 @@ class Log(Generic[E]):
         self._fatal: FatalError | None = None
         self._trouble: str | None = None
         self._next_resign_s = 0.0
+        self._busy_s = 0.0  # when there was the last batch
 
     @classmethod
     async def create(cls, shelves: Shelves, signer: Signer, *, clock: Clock) -> SignedHead:
@@ -220,7 +221,8 @@ class Log(Generic[E]):
         if self._running or self._ended.is_set():
             raise UsageError("a log runs once")
         self._running = True
-        self._postpone_resign(max(0, self.settings.resign_ms - self._clock() + self.head.timestamp_ms))
+        age_ms = self._clock() - self.head.timestamp_ms
+        self._next_resign_s = asyncio.get_running_loop().time() + max(0, self.settings.resign_ms - age_ms) / 1000
         upkeep = asyncio.create_task(self._keep_up())
         try:
             await self._rounds()
@@ -276,9 +278,6 @@ class Log(Generic[E]):
     def _ring(self) -> None:
         self._alarm = None
         self._wake.set()
-
-    def _postpone_resign(self, by_ms: int) -> None:
-        self._next_resign_s = asyncio.get_running_loop().time() + by_ms / 1000
 
     def _end(self, error: FatalError) -> None:
         """Nobody gets anything any more; `run` ends when it comes to itself."""
@@ -379,8 +378,11 @@ class Log(Generic[E]):
 
     def _report(self, fresh: int, duplicates: int) -> None:
         seconds, self._committer.seconds = self._committer.seconds, {}
+        now_s = asyncio.get_running_loop().time()
         if "sign" in seconds:
-            self._postpone_resign(self.settings.resign_ms)
+            self._next_resign_s = now_s + self.settings.resign_ms / 1000
+        if fresh or duplicates:
+            self._busy_s = now_s
         if self._on_batch is not None and (seconds or duplicates):
             signed = self._standing.signed
             self._on_batch(BatchReport(signed.size, fresh, duplicates, signed.timestamp_ms, seconds))
@@ -391,7 +393,8 @@ class Log(Generic[E]):
         while True:
             await asyncio.sleep(_RETRY_S if more else _UPKEEP_S)
             try:
-                more = await self._upkeep.round(self.head.size, self._clock(), idle=not len(self._pool))
+                idle = asyncio.get_running_loop().time() - self._busy_s > _UPKEEP_S
+                more = await self._upkeep.round(self.head.size, self._clock(), idle=idle)
             except StoreError as error:
                 self._trouble = f"upkeep: {error}"
             except Exception as error:

@@ -47,10 +47,11 @@ class Upkeep:
     async def round(self, size: int, now_ms: int, *, idle: bool) -> bool:
         """A bounded round for a published tree of `size`. Is there more to do at once? Raises StoreError."""
         await self.measure_room()
+        unsettled = False
         if idle:
-            await self.shelves.lookup.settle()
             await self.remove_bundles(size)
-        return await self.remove_partials(size, now_ms)
+            unsettled = await self.shelves.lookup.settle()
+        return await self.remove_partials(size, now_ms) or unsettled
 
     async def remove_partials(self, size: int, now_ms: int) -> bool:
         """Remove partial tiles of a published tree of `size`, oldest first. Is there more to do at once?

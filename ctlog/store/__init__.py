@@ -149,8 +149,11 @@ class LookupStore(Protocol):
     async def add(self, lo: int, rows: Sequence[LookupRow]) -> None:
         """Take in the entries from index `lo` on. Rows that are covered already are skipped; a gap is a UsageError."""
 
-    async def settle(self) -> None:
-        """There is time now: move what is only in memory to the disk. Nothing is lost by never calling it."""
+    async def settle(self) -> bool:
+        """There is time now: move a little of what is only in memory to the disk. Is there more of it?
+
+        Nothing is lost by never calling it; a start after a crash has less to read again.
+        """
 
     async def by_entry_keys(self, keys: Sequence[bytes]) -> list[list[Candidate]]:
         """The candidates for each of many entry keys, in the order of `keys`, in one hop."""
