@@ -1,6 +1,7 @@
 """A log of any size in a minute: entries that look like precertificates, through the real sequencer and stores.
 
-Their signatures are not checked and their serial numbers are counters; everything behind admission is as always.
+Their signatures are not checked, and their subjects are counters; everything behind admission is as always, and `ctlog
+fsck` finds nothing wrong.
 """
 
 from __future__ import annotations
@@ -47,11 +48,16 @@ def synthetic() -> Iterator[PendingEntry]:
                                not_before_ms=now, not_after_ms=now + 90 * issuance.DAY_MS)
     root = accepted_root(authority.chain[-1], "bench")
     model = accept([authority.precertificate(tbs), *authority.chain], EntryType.PRECERT, Policy(Roots([root])), now)
-    at = model.entry.certificate.index(b"SHAKEN 709J")
+    name, fingerprint = b"SHAKEN 709J", model.certificate_hash.hex().encode()
+    at, before = model.entry.certificate.index(name), model.pre_certificate.index(name)
     number = 0
     while True:
         number += 1
         mark = f"{number:011d}".encode()
         entry = SignedEntry(EntryType.PRECERT, model.entry.certificate[:at] + mark + model.entry.certificate[at + 11 :],
                             model.entry.issuer_key_hash)
-        yield replace(model, entry=entry, key=entry_key(entry), certificate_hash=hashlib.sha256(mark).digest())
+        submitted = model.pre_certificate[:before] + mark + model.pre_certificate[before + 11 :]
+        digest = hashlib.sha256(submitted)
+        yield replace(model, entry=entry, key=entry_key(entry), pre_certificate=submitted,
+                      certificate_hash=digest.digest(),
+                      feed=model.feed.replace(fingerprint, digest.hexdigest().encode()).replace(name, mark))
