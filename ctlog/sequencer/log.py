@@ -92,8 +92,7 @@ class Log(Generic[E]):
         self.settings = settings
         self._committer = committer
         self._standing = committer.standing
-        self._clock = clock
-        self._on_batch = on_batch
+        self._clock, self._on_batch = clock, on_batch
         self._pool: Pool[E, Sequenced] = Pool(settings.pool_size, settings.retry_after_s, self._on_first)
         self._places = Places(shelves, form)
         room = settings.min_free_bytes, settings.min_free_share
@@ -106,8 +105,7 @@ class Log(Generic[E]):
         self._freezing: asyncio.Future[None] | None = None
         self._fatal: FatalError | None = None
         self._trouble: str | None = None
-        self._next_resign_s = 0.0
-        self._busy_s = 0.0  # when there was the last batch
+        self._next_resign_s = self._busy_s = 0.0  # the event loop's time of the next fresh head, of the last batch
 
     @classmethod
     async def create(cls, shelves: Shelves, signer: Signer, *, clock: Clock) -> SignedHead:
