@@ -32,6 +32,7 @@ from monitor.glance import Glance, Glancer
 from monitor.holder import holder_name, normalise, organisation
 from monitor.salvage import salvage
 
+MAX_PROBLEM = 240  # characters of a sentence that quotes names, which a CA may choose as long as it likes
 _UNKNOWN_KEY = bytes(32)
 _UNREADABLE = b"\xff" * 32
 _EMPTY_SIGNATURE = b"\x03\x01\x00"
@@ -318,7 +319,7 @@ def _read_chain(
             if hashlib.sha256(above[0].spki).digest() != entry.issuer_key_hash:
                 above = above[1:]  # a precertificate signing certificate; the certificate's issuer is above it
     except CtlogError as error:
-        return _Above(reason=error.reason, problem=str(error))
+        return _Above(reason=error.reason, problem=str(error)[:MAX_PROBLEM])
     return _Above(above, planned.path.anchor)
 
 

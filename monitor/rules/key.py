@@ -117,7 +117,7 @@ def t16(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     other = next((use for use in context.key_uses if _is_anothers(use, entry, own)), None)
     if other is None:
         return None
-    where = other.label.decode("latin-1").partition(":")[2] or "an unreadable scope"
+    where = other.label.decode("latin-1").partition(":")[2] or "another number or code"
     reason = (
         f"The same key was certified for {say(entry.holder) or 'a holder without a name'}, and for "
         f"{say(other.holder) or 'a holder without a name'} with {say(where)} on {say_day(other.logged_ms)}."

@@ -209,9 +209,14 @@ def say_claim(claim: Claim | None) -> str:
 
 def say_day(ms: int | None) -> str:
     """Write a day in UTC, "2025-11-04"."""
+    return say_time(ms).partition("T")[0]
+
+
+def say_time(ms: int | None) -> str:
+    """Write a time as RFC 3339 does, UTC, whole seconds: "2025-11-04T09:00:00Z"."""
     if ms is None:
         return "an unreadable date"
     try:
-        return (_EPOCH + timedelta(milliseconds=ms)).date().isoformat()
+        return (_EPOCH + timedelta(seconds=ms // 1000)).isoformat().replace("+00:00", "Z")
     except OverflowError:
         return "a date beyond the calendar"

@@ -1,0 +1,350 @@
+"""An alert: what one verdict on one entry tells one addressee, complete enough to be acted upon without any other page.
+
+In scope: the common block of facts that every alert carries (what was claimed, by whom, which certificate, where it
+stands and how far that is proven, what was expected, what to do), as one JSON document; that document as plain text and
+as one line; the id that makes an alert unique for an item and an issuance. Whatever a CA chose is quoted and bounded.
+Out of scope: who is told by which way (`monitor.tell`), alerts about logs and about the monitor itself.
+
+The document is what is stored and sent to machines; `alert_text` and `alert_summary` render any stored one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
+from ctlog.x509.names import name_text
+from monitor.entry import Entry, describe_issuer
+from monitor.items import Item
+from monitor.reading_roles import EXACT, UNREADABLE
+from monitor.rules.values import DAY_MS, S4, Context, say, say_claim, say_time
+from monitor.rules.verdict import Verdict
+from monitor.watchlist import Hit
+
+VERSION = 1
+LARGEST = 65536  # octets of a certificate that an alert carries; of a larger one it names the hash
+LISTED = 20  # claims of a certificate that are listed
+CERTIFICATE = "certificate"
+_URGENCY = {1: "act now", 2: "verify today", 3: "review", 4: "for information"}
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert, with the fields under which it is stored.
+
+    id: 64 hexadecimal digits. kind: "certificate" or "unreadable". body: the document as JSON. channels: of the item's
+    owner; () for the operator. thread: the issuance, in hexadecimal.
+    """
+
+    id: str
+    kind: str
+    severity: int
+    rule: str
+    rules: tuple[str, ...]
+    addressee: str
+    summary: str
+    body: bytes
+    channels: tuple[str, ...]
+    item: str
+    group: str
+    thread: str
+    log_id: bytes
+    log_index: int
+    proven: int | None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `body` says."""
+        return parse_alert(self.body)
+
+    def text(self) -> str:
+        """Plain text for people."""
+        return alert_text(self.document)
+
+
+def make_alert(
+    entry: Entry, hit: Hit | None, verdict: Verdict, context: Context, *, contacts: Mapping[str, str] | None = None
+) -> Alert:
+    """Make the alert that a verdict calls for. contacts: how an issuer is reached, by normalised organisation."""
+    item = hit.item if hit else None
+    name = alert_id(item, entry, verdict)
+    kind = UNREADABLE if hit is not None and hit.reading == UNREADABLE else CERTIFICATE
+    document = {
+        "v": VERSION,
+        "kind": kind,
+        "id": name,
+        "severity": int(verdict.severity),
+        "rule": verdict.leading,
+        "rules": [
+            {"id": each.rule, "severity": int(each.severity), "reason": each.reason, "action": each.action}
+            for each in verdict.findings
+        ],
+        "to": verdict.to,
+        "reason": " ".join(verdict.reasons),
+        "next": verdict.action,
+        "contact": (contacts or {}).get(entry.issuer.organisation, ""),
+        "item": _item(hit),
+        "claims": _claims(entry),
+        "holder": say(entry.holder),
+        "issuer": _issuer(entry),
+        "certificate": _certificate(entry, context),
+        "key": _key(entry, context),
+        "log": _log(entry),
+        "expected": _expected(item, context),
+        "issuance": entry.issuance.hex(),
+    }
+    return Alert(
+        id=name,
+        kind=kind,
+        severity=int(verdict.severity),
+        rule=verdict.leading,
+        rules=verdict.rules,
+        addressee=verdict.to,
+        summary=alert_summary(document),
+        body=json.dumps(document, separators=(",", ":")).encode(),
+        channels=item.tell if item is not None and verdict.to == "owner" else (),
+        item=item.id if item else "",
+        group=item.group.name if item else "",
+        thread=entry.issuance.hex(),
+        log_id=entry.log_id,
+        log_index=entry.index,
+        proven=entry.proven,
+    )
+
+
+def alert_id(item: Item | None, entry: Entry, verdict: Verdict) -> str:
+    """Give the id: the same for every form of an issuance, in every log, as long as the same rule leads."""
+    parts = (item.id if item else "", verdict.to, verdict.leading)
+    told = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(b"ctlog-alert/v1\0" + entry.issuance + told).hexdigest()
+
+
+def parse_alert(body: bytes) -> dict[str, Any]:
+    """Read a stored alert of this kind. Raises: ValueError for what is none."""
+    document = json.loads(body)
+    if not isinstance(document, dict) or document.get("v") != VERSION:
+        raise ValueError("this is no alert of version 1")
+    return document
+
+
+# --- the common block ------------------------------------------------------------------------------------------------
+
+
+def _item(hit: Hit | None) -> dict[str, Any] | None:
+    if hit is None:
+        return None
+    return {
+        "id": hit.item.id,
+        "kind": hit.item.kind,
+        "text": hit.item.text,
+        "group": hit.item.group.name,
+        "reading": hit.reading,
+        "claim": None if hit.claim is None else _claim(hit.claim),
+        "covers_others": hit.covers,
+        "items": hit.items,
+    }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    found: dict[str, Any] = {"text": say_claim(claim)}
+    if isinstance(claim, TelephoneNumber):
+        found |= {"kind": "one", "number": claim.digits}
+    elif isinstance(claim, NumberRange):
+        found |= {"kind": "range", "start": claim.start, "count": claim.count}
+    elif isinstance(claim, ServiceProviderCode):
+        found |= {"kind": "spc", "code": say(claim.code)}
+    return found
+
+
+def _claims(entry: Entry) -> dict[str, Any]:
+    identity = entry.identity
+    return {
+        "count": len(identity.claims),
+        "first": [_claim(claim) for claim in identity.claims[:LISTED]],
+        "readings": [say_claim(claim) for claim in identity.readings[:LISTED]],
+        "by_reference": [say(url, 200) for url in identity.by_reference[:LISTED]],
+        "findings": [{"id": each.id, "text": each.text} for each in identity.findings],
+    }
+
+
+def _issuer(entry: Entry) -> dict[str, Any]:
+    return {
+        "text": say(describe_issuer(entry)),
+        "id": entry.issuer.text,
+        "name": say(name_text(entry.issuer_name), 200) if entry.parsed else "",
+        "key_sha256": entry.issuing_key.hex(),
+        "root": say(name_text(entry.root.certificate.subject), 200) if entry.root else "",
+        "root_sha256": entry.root.fingerprint.hex() if entry.root else "",
+        "trust_domain": entry.trust_domain,
+        "verified": entry.issuer.is_known,
+        "problem": "" if entry.issuer.is_known else entry.chain_problem,
+    }
+
+
+def _certificate(entry: Entry, context: Context) -> dict[str, Any]:
+    parsed, end = entry.parsed, entry.not_after_ms
+    found: dict[str, Any] = {
+        "sha256": entry.fingerprint.hex(),
+        "form": "precertificate" if entry.precert else "certificate",
+        "readable": parsed is not None,
+        "subject": say(name_text(parsed.subject), 200) if parsed else "",
+        "serial": parsed.serial[:32].hex() if parsed else "",  # RFC 5280 allows 20 octets
+        "not_before": say_time(entry.not_before_ms),
+        "not_after": say_time(end),
+        "days_left": None if end is None else max(0, (end - context.now_ms) // DAY_MS),
+        "der": "",
+        "chain": [],
+    }
+    if len(entry.certificate) + sum(map(len, entry.chain)) <= LARGEST:
+        found["der"] = b64encode(entry.certificate).decode()
+        found["chain"] = [b64encode(der).decode() for der in entry.chain]
+    return found
+
+
+def _key(entry: Entry, context: Context) -> dict[str, Any]:
+    first = min(context.key_uses, key=lambda use: use.logged_ms, default=None)
+    known = context.profile.knows_key(entry.key_hash) if entry.key_hash else False
+    return {
+        "sha256": entry.key_hash.hex(),
+        "known_for_item": known,
+        "first_seen": say_time(first.logged_ms) if first else "",
+        "first_issuer": say(first.issuer) if first else "",
+        "first_holder": say(first.holder) if first else "",
+        "times_seen": len(context.key_uses),
+    }
+
+
+def _log(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.log_id.hex(),
+        "name": say(entry.log_name),
+        "index": entry.index,
+        "logged": say_time(entry.timestamp_ms),
+        "proven_in": entry.proven,
+    }
+
+
+def _expected(item: Item | None, context: Context) -> dict[str, Any]:
+    expect, profile = (item.expect if item else None), context.profile
+    usual_issuers = [name for name, known in profile.issuers.items() if not known.reported]
+    usual_holders = [name for name, known in profile.holders.items() if not known.reported]
+    return {
+        "issuers": [say(name) for name in ((expect.issuers if expect else ()) or usual_issuers)][:LISTED],
+        "issuers_from": "owner" if expect and expect.issuers else "learned",
+        "holders": [say(name) for name in ((expect.holders if expect else ()) or usual_holders)][:LISTED],
+        "holders_from": "owner" if expect and expect.holders else "learned",
+        "keys_registered": len(expect.keys) if expect else 0,
+        "certificates_seen": profile.count,
+    }
+
+
+# --- for people ------------------------------------------------------------------------------------------------------
+
+
+def alert_summary(document: Mapping[str, Any]) -> str:
+    """One line, for a subject: whom it concerns, by whom, and the question."""
+    item, issuer = document["item"], document["issuer"]["text"]
+    if item is None:
+        return f"S{document['severity']} {document['rule']}: {_cut(document['rules'][0]['reason'], 120)}"
+    if item["reading"] == UNREADABLE:
+        return f"S{document['severity']} an unreadable certificate by {issuer} may concern {item['group']}"
+    what = item["text"] if item["items"] == 1 else f"{item['items']:,} of {item['group']}"
+    if document["severity"] >= S4:
+        return f"{what}: certificate by {issuer}, for information"
+    how = "" if item["reading"] == EXACT else ", by another reading"
+    return f"S{document['severity']} {what}: certificate by {issuer}{how}: not yours?"
+
+
+def alert_text(document: Mapping[str, Any]) -> str:
+    """The whole alert as plain text, lines of moderate length."""
+    severity = document["severity"]
+    lines = [f"S{severity}, {_URGENCY[severity]}: {document['rule'] or 'as expected'}", ""]
+    lines += [f"{each['reason']} [{each['id']}, S{each['severity']}]" for each in document["rules"]]
+    if not document["rules"]:
+        lines.append("A new certificate, as expected.")
+    lines += ["", f"What to do: {document['next']}"]
+    if document["contact"]:
+        lines.append(f"Contact of the issuer: {document['contact']}")
+    for title, rows in _sections(document):
+        lines += ["", title]
+        lines += [f"  {name:<14}{value}" for name, value in rows if value not in ("", None)]
+    return "\n".join(lines) + "\n"
+
+
+def _sections(document: Mapping[str, Any]) -> Iterable[tuple[str, list[tuple[str, Any]]]]:
+    item, issuer, certificate = document["item"], document["issuer"], document["certificate"]
+    claims, key, log, expected = document["claims"], document["key"], document["log"], document["expected"]
+    yield "What is certified", [
+        ("your item", _item_text(item)),
+        *[("claims", claim["text"]) for claim in claims["first"]],
+        ("", f"and {claims['count'] - LISTED:,} more" if claims["count"] > LISTED else ""),
+        ("may mean", ", ".join(claims["readings"])),
+        ("kept at", ", ".join(claims["by_reference"])),
+        ("to", document["holder"]),
+        ("subject", certificate["subject"]),
+    ]
+    yield "By whom (names are the CA's own words)", [
+        ("issuer", issuer["name"] or issuer["text"]),
+        ("its key", issuer["key_sha256"]),
+        ("root", issuer["root"]),
+        ("trust domain", issuer["trust_domain"]),
+        ("unverified", issuer["problem"]),
+    ]
+    yield "Expected", [
+        ("issuers", _list(expected["issuers"], expected["issuers_from"])),
+        ("holders", _list(expected["holders"], expected["holders_from"])),
+        ("keys", f"{expected['keys_registered']} registered" if expected["keys_registered"] else ""),
+        ("seen before", f"{expected['certificates_seen']:,} certificates"),
+    ]
+    left = certificate["days_left"]
+    yield "The certificate", [
+        ("form", certificate["form"] if certificate["readable"] else "unreadable"),
+        ("valid", f"{certificate['not_before']} to {certificate['not_after']}"),
+        ("days left", None if left is None else f"{left:,}"),
+        ("serial", certificate["serial"]),
+        ("SHA-256", certificate["sha256"]),
+        ("key", key["sha256"]),
+        ("key first", _first_use(key)),
+    ]
+    size = log["proven_in"]
+    where = "seen, not proven yet" if size is None else f"proven in the tree of {size:,} entries"
+    yield "Where it is logged", [
+        ("log", log["name"]),
+        ("log id", log["id"]),
+        ("entry", f"{log['index']:,}, {where}"),
+        ("logged", log["logged"]),
+        ("issuance", document["issuance"]),
+        ("alert", document["id"]),
+    ]
+
+
+def _item_text(item: Mapping[str, Any] | None) -> str:
+    if item is None:
+        return ""
+    text = f"{item['text']} ({item['id']})"
+    if item["items"] > 1:
+        text = f"{item['items']:,} items of {item['group']}"
+    if item["claim"]:
+        text += f", by {item['claim']['text']}"
+        text += f", which covers {item['covers_others']:,} others" if item["covers_others"] else ""
+    return text if item["reading"] == EXACT else f"{text}; reading: {item['reading']}"
+
+
+def _first_use(key: Mapping[str, Any]) -> str:
+    if not key["first_seen"]:
+        return "not seen before" if key["sha256"] else ""
+    return f"{key['first_seen']}, by {key['first_issuer']}, for {key['first_holder'] or 'no named holder'}"
+
+
+def _list(names: Iterable[str], source: str) -> str:
+    shown = ", ".join(names)
+    return f"{shown} ({'as you said' if source == 'owner' else 'as seen so far'})" if shown else ""
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."
