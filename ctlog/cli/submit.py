@@ -63,7 +63,7 @@ def submit(
     ctlog submit https://log.example/ cert.pem --intermediates ca.pem
     ctlog submit https://log.example/ corpus/*.pem.gz --intermediates cas.pem --json > scts.jsonl
 
-    Exit code 0: all are logged; 1: some were refused; 3: the log could not be reached.
+    Exit code 0: all are logged; 1: some were refused, or a file held none; 3: the log could not be reached.
     """
     given = read_key(key_text) if key_text is not None else GivenKey(None, None)
     if key_text is not None and given.key is None:
@@ -80,7 +80,7 @@ def submit(
     finally:
         store.close()
         tally.close()
-    return 1 if tally.refusals else 0
+    return 1 if tally.refusals or len(wanted.files) < len(files) else 0
 
 
 async def _run(
@@ -107,14 +107,20 @@ def _look_through(files: tuple[Path, ...], pool: IssuerPool) -> _Input:
     total = 0
     for path in files:
         leaves = authorities = 0
-        for der in read_certificates(path):
-            try:
-                ca = is_ca(parse_certificate(der))
-            except MalformedError:
-                ca = False
-            if ca:
-                pool.add(der)
-            authorities, leaves = authorities + ca, leaves + (not ca)
+        try:
+            for der in read_certificates(path):
+                try:
+                    ca = is_ca(parse_certificate(der))
+                except MalformedError:
+                    ca = False
+                if ca:
+                    pool.add(der)
+                authorities, leaves = authorities + ca, leaves + (not ca)
+        except UsageError as error:  # `*.pem` takes in a key as well: the others go on, and the exit code tells
+            if len(files) == 1:
+                raise
+            say_error(f"{error}: left out")
+            continue
         found.append((path, not leaves))
         total += leaves or authorities
     return _Input(found, total)

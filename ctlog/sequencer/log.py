@@ -284,10 +284,9 @@ class Log(Generic[E]):
         self._wake.set()
 
     async def _rounds(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             if self._committer.unpublished or self._committer.unrecorded is not None:
-                self._set_alarm(loop.time() + _RETRY_S)
+                self._set_alarm(asyncio.get_running_loop().time() + _RETRY_S)
             elif not self.frozen:
                 self._set_alarm(self._next_resign_s)
             await self._wake.wait()

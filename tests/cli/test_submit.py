@@ -134,3 +134,14 @@ def test_a_frozen_log_says_no(log: FakeLog, capsys: pytest.CaptureFixture[str]) 
     captured = capsys.readouterr()
     assert "this log has ended" in captured.err
     assert captured.out == "0 logged, 0 refused\n"
+
+
+def test_a_key_among_the_files_is_named_and_the_others_are_logged(
+    log: FakeLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("cert.pem").write_bytes(pem(FINALS[0]))
+    Path("key.pem").write_text("-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n")
+    assert run(["submit", log.url, "cert.pem", "key.pem", "--intermediates", "ca.pem", "--json"]) == 1
+    out = capsys.readouterr()
+    assert "key.pem holds no certificate" in out.err
+    assert [line["status"] for line in lines(out.out)] == ["logged", "sum"]
