@@ -82,10 +82,13 @@ async def test_same_certificate_many_times_at_once_is_one_entry(tmp_path: Path) 
 
 
 async def test_stopping_finishes_the_batch_in_hand(tmp_path: Path) -> None:
-    log = await make_log(tmp_path / "log", pool={"period_ms": 500})
+    log = await make_log(tmp_path / "log", pool={"period_ms": 1000})
     await log.start()
     posts = [asyncio.create_task(log.post("add-chain", [log.certificate(), *log.authority.chain])) for _ in range(5)]
-    await asyncio.sleep(0.1)
+    for _ in range(1000):
+        if log.app.log.waiting + sum(post.done() for post in posts) == 5:
+            break
+        await asyncio.sleep(0.01)
     session, log.session = log.session, type(log.session)()
     await log.stop()
     answers = [await post for post in posts]
