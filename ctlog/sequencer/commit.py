@@ -173,7 +173,8 @@ class Committer(Generic[E]):
 
     async def _next_time_ms(self) -> int:
         """Step 2. The clock is read once a round and must have moved on (P4)."""
-        while True:
+        until_s = asyncio.get_running_loop().time() + 2 * CLOCK_WAIT_MS / 1000
+        while asyncio.get_running_loop().time() < until_s:
             now_ms = self._clock()
             behind_ms = self.standing.signed.timestamp_ms - now_ms
             if behind_ms < 0:
@@ -182,6 +183,7 @@ class Committer(Generic[E]):
                 sentence = f"the clock is {behind_ms} ms behind the last head: set it right and start again"
                 raise FatalError(sentence, promise="P4", reason="clock-went-back")
             await asyncio.sleep((behind_ms + 1) / 1000)
+        raise FatalError("the clock stands still, or goes back again and again", promise="P4", reason="clock-stuck")
 
     def _check(self, back: bytes | None, bundle: bytes, batch: Batch) -> tuple[Edge, tuple[Object, ...], bytes]:
         """Step 5: what was read back must be what was planned, by its bytes and by its hashes (P2)."""

@@ -12,6 +12,7 @@ In scope: this layout. Out of scope: configuration, keys and roots, which lie in
 from __future__ import annotations
 
 import os
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,14 +69,15 @@ async def open_shelves(folder: Path, heads: Path, log_id: bytes) -> EmbeddedShel
     for name in (PUBLIC, STAGING):
         if not (folder / name).is_dir():
             raise ConfigError(f"{folder / name} is missing: this is no log's folder, or not all of it (P10)")
-    lock = FolderLock(folder / LOCK)
-    try:
+    async with AsyncExitStack() as undo:
+        lock = undo.enter_context(FolderLock(folder / LOCK))
         public = FilesystemObjectStore(folder / PUBLIC, Collectable(partial_tiles=True))
         staging = FilesystemObjectStore(folder / STAGING, Collectable(prefixes=("",)))
         for store in (public, staging):
+            undo.push_async_callback(store.close)
             await store.sweep()
         head_store = SqliteHeadStore(heads)
-        return EmbeddedShelves(public, staging, head_store, SqliteLookupStore(folder / LOOKUP, log_id), lock)
-    except BaseException:
-        lock.release()
-        raise
+        undo.push_async_callback(head_store.close)
+        shelves = EmbeddedShelves(public, staging, head_store, SqliteLookupStore(folder / LOOKUP, log_id), lock)
+        undo.pop_all()
+    return shelves

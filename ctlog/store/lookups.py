@@ -136,11 +136,12 @@ class SqliteLookupStore:
         try:
             self._database = Database(path, "rwc", "NORMAL")
             self._connection = self._database.connection
-            self._connection.execute("PRAGMA cache_size = -8000")
-            if not self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                self._make(log_id)
-            self._database.check(_LOOKUP_ID)
-            self._check(log_id)
+            with self._database.closed_on_error():
+                self._connection.execute("PRAGMA cache_size = -8000")
+                if not self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                    self._make(log_id)
+                self._database.check(_LOOKUP_ID)
+                self._check(log_id)
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             raise _damaged(path, str(error)) from error
         self._forget()

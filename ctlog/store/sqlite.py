@@ -16,8 +16,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,9 +57,19 @@ class Database:
         self.connection = sqlite3.connect(
             address, uri=True, timeout=5, isolation_level=None, check_same_thread=False
         )
-        self.connection.execute("PRAGMA journal_mode = WAL")
-        self.connection.execute(f"PRAGMA synchronous = {synchronous}")
-        self.connection.execute("PRAGMA fullfsync = ON")  # macOS; elsewhere without effect
+        with self.closed_on_error():
+            self.connection.execute("PRAGMA journal_mode = WAL")
+            self.connection.execute(f"PRAGMA synchronous = {synchronous}")
+            self.connection.execute("PRAGMA fullfsync = ON")  # macOS; elsewhere without effect
+
+    @contextmanager
+    def closed_on_error(self) -> Iterator[None]:
+        """Whoever opens a database and finds that it is not to be used leaves nothing open."""
+        try:
+            yield
+        except BaseException:
+            self.connection.close()
+            raise
 
     def check(self, application_id: int) -> None:
         """Is it one of ours, of this version? ConfigError if not."""
@@ -123,12 +134,13 @@ class SqliteHeadStore:
             raise ConfigError(sentence, reason="head-store-missing")
         try:
             self._database = Database(path, "rw", "FULL")
-            self._database.check(_HEADS_ID)
-            busy, _, _ = self._database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            with self._database.closed_on_error():
+                self._database.check(_HEADS_ID)
+                busy, _, _ = self._database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if busy:
+                    raise ConfigError(f"{path}: the head store is busy for too long", reason="head-store-busy")
         except sqlite3.Error as error:
             raise ConfigError(f"{path}: the head store cannot be read: {error}") from error
-        if busy:
-            raise ConfigError(f"{path}: the head store is busy for longer than it should be", reason="head-store-busy")
 
     async def fetch(self, log_id: bytes) -> StoredHead | None:
         """See HeadStore."""

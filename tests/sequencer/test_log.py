@@ -17,6 +17,7 @@ from ctlog.errors import (
     StoreError,
     UsageError,
 )
+from ctlog.sequencer import commit
 from ctlog.sequencer import log as module
 from ctlog.sequencer.forms import StaticCtForm
 from ctlog.sequencer.log import Log
@@ -286,6 +287,17 @@ async def test_a_clock_that_went_back_a_little_is_waited_for() -> None:
     assert second.timestamp_ms > first.timestamp_ms
     await life.stop()
     life.check()
+
+
+async def test_a_clock_that_stands_still_ends_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "CLOCK_WAIT_MS", 20)
+    life = await started()
+    await life.submit(0)
+    life.clock.step_ms = 0
+    (answer,) = await life.submit(1)
+    assert isinstance(answer, FatalError)
+    assert answer.reason == "clock-stuck"
+    await life.crash()
 
 
 async def test_a_clock_that_went_back_ends_the_log_and_a_start_waits_for_it() -> None:

@@ -59,6 +59,18 @@ async def test_what_is_missing_is_not_made(folder: Path, tmp_path: Path) -> None
         assert refused.value.reason == "head-store-missing"
 
 
+async def test_an_opening_that_fails_lets_go_of_everything(folder: Path, tmp_path: Path) -> None:
+    (folder / "lookup.sqlite").write_bytes(b"no database" * 1000)
+    handles = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    for _ in range(3):
+        with pytest.raises(ConfigError, match="reindex"):
+            await open_shelves(folder, tmp_path / "heads.sqlite", LOG_ID)
+    if handles:
+        assert len(list(Path("/proc/self/fd").iterdir())) <= handles
+    (folder / "lookup.sqlite").unlink()
+    await (await open_shelves(folder, tmp_path / "heads.sqlite", LOG_ID)).close()
+
+
 async def test_a_head_store_inside_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     make_head_store(folder / "heads.sqlite")
     (tmp_path / "link").symlink_to(folder)

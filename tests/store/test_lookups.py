@@ -93,7 +93,7 @@ async def test_settling_covers_everything(tmp_path: Path) -> None:
     await store.close()
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(steps=st.lists(st.sampled_from(["add", "add", "add", "crash", "settle", "fail"]), max_size=25))
 async def test_whatever_happens_no_covered_row_is_lost(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
