@@ -38,6 +38,12 @@ def test_every_rule_has_tests_by_its_name():
         assert f'"{rule}" not in' in text or f'("{rule}" in severities(' in text, rule
 
 
+def test_the_page_about_alerts_names_every_rule():
+    page = (ROOT / "docs/alerts.md").read_text()
+    rows = re.findall(r"^\| (T-\d\d(?:, T-\d\d)*) \|", page, re.MULTILINE)
+    assert sorted(rule for row in rows for rule in row.split(", ")) == list(RULES)
+
+
 ODD = Watchlist([item(), item("709J", name="code"), Item(KEY, GOOD.key_id.ljust(32), Group("k"))])
 
 
