@@ -3,8 +3,8 @@
 In scope: the watch list as one immutable value, small enough for a million numbers; `select`, which in about a
 microsecond says whether an entry must be read in full; `match`, which says whom an entry concerns and by which reading
 of it. An entry is matched on its own digits, on every plausible reading of a malformed one, and what cannot be read at
-all concerns everyone in its trust domain. Out of scope: what to think of it (`monitor.rules`), the file form
-(`monitor.watch_file`).
+all concerns everyone whom it might. Codes are only unique in one trust domain; numbers are the same in all. Out of
+scope: what to think of it (`monitor.rules`), the file form (`monitor.watch_file`).
 
 `select` may say yes where `match` finds nobody, never the other way round: what a trust domain, an exclusion or a
 country's metadata leaves out is decided with the whole entry at hand.
@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
 from ctlog.errors import UsageError
 from ctlog.tn.labels import ONE, PREFIX, SPC, UNINDEXABLE, Label, fold_code
 from ctlog.tn.national import ACCIDENTAL, INTENDED, regions_of
@@ -26,7 +28,7 @@ from ctlog.tn.readings import is_unbounded
 from monitor.entry import Entry
 from monitor.glance import Glance
 from monitor.holder import bucket, holder_name, normalise, organisation, same_holder
-from monitor.items import ANYTHING, GROUP, HOLDER, ISSUER, KEY, NUMBER, Group, Item, prefix_blocks
+from monitor.items import ANYTHING, CODE, GROUP, HOLDER, ISSUER, KEY, NUMBER, Group, Item, prefix_blocks
 from monitor.number_index import NumberIndex, RangeIndex, point
 from monitor.reading_roles import EXACT, UNREADABLE, Dialling, dialling_of, reading_role
 
@@ -71,8 +73,10 @@ class Watchlist:
             elif item.kind in (HOLDER, ISSUER) and isinstance(item.value, str):
                 where = self._by_holder if item.kind == HOLDER else self._by_issuer
                 where.setdefault(bucket(normalise(item.value)), []).append(item)
-        domains = {group.trust_domain for group in self._groups if group.trust_domain}
-        self._dialling = dialling_of(region for domain in sorted(domains) for region in regions_of(domain))
+        # A group of nothing but codes has no part in other trust domains; numbers, names and keys are the same in all.
+        self._everywhere = {id(item.group) for item in self._others if item.kind != CODE}
+        self._everywhere |= {id(self._groups[owner]) for owner in set(self._numbers.owners)}
+        self._dialling = dialling_of(self._regions())
         self._labels: dict[tuple[Label, ...], bool] = {}
         self._subjects: dict[bytes, bool] = {}
         self._issuers: dict[bytes, bool] = {}
@@ -171,14 +175,15 @@ class Watchlist:
         found: dict[str, Hit] = {}
         touching = self._touching(entry.identity.claims, EXACT)
         for hit in (*touching, *self._by_reading(entry), *self._by_names(entry)):
-            if hit.item.group.concerns(entry.trust_domain):
+            if hit.item.kind != CODE or hit.item.group.concerns(entry.trust_domain):
                 known = found.get(hit.item.id)
                 if known is None or _says_more(hit, known):
                     found[hit.item.id] = hit
         if self._is_anybodys(entry):
             told = {hit.item.group.tell for hit in found.values()}
             for group in self._groups:
-                if group.tell not in told and group.concerns(entry.trust_domain):
+                is_possible = id(group) in self._everywhere or group.concerns(entry.trust_domain)
+                if group.tell not in told and is_possible:
                     told.add(group.tell)
                     hit = Hit(Item(ANYTHING, group.name, group), None, UNREADABLE)
                     found[hit.item.id] = hit
@@ -216,7 +221,8 @@ class Watchlist:
         """Find the items that `wanted` touches, for hits by `claim`."""
         if isinstance(wanted, ServiceProviderCode):
             for item in self._by_code.get(fold_code(wanted.code), ()):
-                yield Hit(item, claim, reading)
+                if not item.group.excludes(wanted):
+                    yield Hit(item, claim, reading)
             return
         span = interval(wanted)
         if span is None:
@@ -242,6 +248,18 @@ class Watchlist:
         counts = Counter(map(self._numbers.owners.__getitem__, places))
         counts.update(order[id(self._others[self._ranges.owners[at]].group)] for at in spans)
         return {owner: count for owner, count in counts.items() if count > MANY}
+
+    def _regions(self) -> list[str]:
+        """The countries in whose format a watched number may be written: those of its country code."""
+        found: dict[str, None] = {}
+        for code, regions in COUNTRY_CODE_TO_REGION_CODE.items():
+            if any(self._has_between(block) for block in prefix_blocks(str(code))):
+                found |= dict.fromkeys(regions)
+        return list(found)
+
+    def _has_between(self, block: TelephoneNumber | NumberRange) -> bool:
+        span = interval(block)
+        return span is not None and self._has(span[0], span[1], span[2] - span[1])
 
     def _number(self, at: int) -> Item:
         width, value = divmod(self._numbers.points[at], point(1, 0))

@@ -26,17 +26,19 @@ ASK = "Ask your provider whether it was requested; if not, demand its revocation
 
 
 def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
-    """Issuer not expected for this number or code; first seen, for a single number; or its known issuer's new key."""
+    """Issuer not expected for this number or code; the first one of all; or a known issuer's new key."""
     if hit is None or hit.reading != EXACT or hit.item.kind == ISSUER or is_before(entry, hit.item):
         return None
     item, issuer = hit.item, say(describe_issuer(entry))
     action = ASK.format(issuer=issuer)
     standing = issuer_standing(entry, item, context.profile, context.authorised.issuers)
     if standing == FIRST:
-        if not item.is_single:
+        if not item.is_numeric and item.kind != CODE:
             return None
-        reason = f"The first certificate that was ever seen for {say_claim(hit.claim)} is by {issuer}."
-        return Finding("T-01", S2, reason, "Say whether it is yours: authorise it, or else ask your provider about it.")
+        what = say_claim(hit.claim) if item.is_single else item.text
+        reason = f"The first certificate that was ever seen for {what} is by {issuer}."
+        action = "Say whether it is yours: authorise it, or else ask your provider about it."
+        return Finding("T-01", S2 if item.is_numeric else S4, reason, action)
     if standing == NEW or (standing == REPORTED and item.is_numeric):
         return Finding("T-01", *_unexpected(entry, hit, context, standing, issuer), action)
     if standing == REPORTED:

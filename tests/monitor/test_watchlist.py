@@ -105,6 +105,8 @@ def test_codes_of_another_trust_domain_are_other_codes():
     watchlist = watching(code("709J"), number(N))
     entry = logged(code_leaf("709J"), trusting=trust(domain="ca-shaken"))
     assert hits(watchlist, entry) == []
+    number_elsewhere = logged(number_leaf([number(N)]), trusting=trust(domain="ca-shaken"))
+    assert hits(watchlist, number_elsewhere) == [(f"mine/number:+{N}", "exact")]  # a number is the same everywhere
     unknown = logged(code_leaf("709J"), trusting=trust(GOOD, domain=""))
     assert hits(watchlist, unknown) == [("mine/spc:709J@us-shaken", "exact")]
 
@@ -115,6 +117,8 @@ def test_exclusions():
     assert hits(watchlist, logged(number_leaf([block("12025550152", 5)]))) == []
     assert hits(watchlist, logged(number_leaf([number(N)]))) == []
     assert hits(watchlist, logged(number_leaf([block("12025550155", 10)])))
+    group = Group("codes", ("mail",), DOMAIN, exclude=(code("709J"),))
+    assert hits(Watchlist([Item(CODE, code("709J"), group)]), logged(code_leaf("709J"))) == []
 
 
 def test_holders_issuers_and_keys():
@@ -157,6 +161,13 @@ def test_a_national_number_concerns_both_owners():
     entry = logged(number_leaf([number("5715551212")]))
     assert hits(watching(intended), entry) == [("mine/number:+15715551212", "intended")]
     assert hits(watching(accidental), entry) == [("mine/number:+5715551212", "exact")]
+
+
+def test_national_numbers_of_a_country_that_no_group_named():
+    """A French number in French form, from a French CA: known by the country code of what is watched."""
+    watchlist = Watchlist([Item(NUMBER, number("33612345678"), Group("x", ("mail",), DOMAIN))])
+    entry = logged(number_leaf([number("0612345678")]), trusting=trust(domain="fr"))
+    assert hits(watchlist, entry) == [("x/number:+33612345678", "intended")]
 
 
 def test_a_block_in_national_form():
@@ -208,9 +219,10 @@ def unreadable_entries():
 
 @pytest.mark.parametrize("entry", list(unreadable_entries()))
 def test_what_cannot_be_read_concerns_everyone_once(entry):
-    far = Group("far", ("post",), "ca-shaken")
-    groups = MINE, OTHER, far, Group("same", ("mail",), DOMAIN)
+    groups = MINE, OTHER, Group("same", ("mail",), DOMAIN)
+    codes = Group("codes", ("post",), "ca-shaken")  # which nothing in the trust domain of the entry concerns
     items = [Item(NUMBER, number(str(12025550000 + at)), group) for at in range(5) for group in groups]
+    items.append(Item(CODE, code("709J"), codes))
     found = hits(Watchlist(items), entry)
     assert found == [("mine/anything", "unreadable"), ("other/anything", "unreadable")]
 

@@ -365,4 +365,4 @@ def test_t27_near_misses():
 def test_t27_the_same_code_elsewhere_is_another_item():
     entry = logged(code_leaf("709J", "Other", ROGUE), ROGUE, trusting=trust(domain="ca-shaken"))
     assert Watchlist([CODE]).match(entry) == []
-    assert verdict(code_entry(), CODE).findings == ()
+    assert "T-27" not in verdict(code_entry(), CODE).rules

@@ -1,12 +1,16 @@
 """T-01, T-03, T-09, T-19: strangers are told apart from a usual CA that changes its keys, and a holder its spelling."""
 
+from dataclasses import replace
+
 import pytest
 
 from ctlog import issuance
 from ctlog.issuance import DAY_MS, Subject
 from ctlog.tn.numbers import NumberRange, TelephoneNumber
 from monitor.entry import Place, read_entry
-from monitor.rules.values import OPERATOR, Authorised
+from monitor.rules import judge
+from monitor.rules.values import OPERATOR, Authorised, Context
+from monitor.watchlist import MANY, Watchlist
 from tests.monitor_certificates import (
     GOOD,
     NOW_MS,
@@ -68,8 +72,8 @@ def test_t01_the_first_certificate_of_a_number_is_s2_until_answered():
     entry = number_entry()
     assert severities(entry, MINE)["T-01"] == 2
     assert "T-01" not in severities(entry, MINE, authorised=Authorised(issuances=frozenset([entry.issuance])))
-    assert "T-01" not in severities(code_entry(), CODE)
-    assert "T-01" not in severities(number_entry(), item(NumberRange("12025550100", 100)))
+    assert severities(number_entry(), item(NumberRange("12025550100", 100)))["T-01"] == 2
+    assert severities(code_entry(), CODE)["T-01"] == 4
 
 
 def test_t01_a_new_key_under_the_same_root_and_organisation_is_s4():
@@ -97,6 +101,17 @@ def test_t01_repeats_for_a_number_until_answered_and_once_for_a_code():
     found = findings(code_entry(ca=ROGUE, day=2), CODE, profile=profile)["T-01"]
     assert found.severity == 4
     assert "you were told on" in found.reason
+
+
+def test_t01_for_many_items_at_once():
+    """A block that covers more items of a group than are told one by one: the group is the item."""
+    items = [item(str(12025550000 + at)) for at in range(MANY + 1)]
+    group = items[0].group
+    watchlist = Watchlist([replace(each, group=group) for each in items])
+    entry = number_entry([NumberRange("12025550000", 10_000)], ROGUE)
+    (hit,) = watchlist.match(entry)
+    assert hit.items == MANY + 1
+    assert [(each.rule, each.severity) for each in judge(entry, hit, Context(NOW_MS))] == [("T-01", 2)]
 
 
 def test_t01_repeats_less_loudly_for_a_range():
