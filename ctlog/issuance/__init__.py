@@ -1,17 +1,13 @@
 """The CA's side: certificates with numbers, their precertificates, and the final ones with SCTs.
 
 Specs: RFC 5280 section 4 (what a certificate is), ATIS-1000080 section 6.4.1 (SHAKEN), RFC 9060 (delegates), RCC.16
-(RCS), RFC 6962 sections 3.1 to 3.3 (precertificates, embedded SCTs). docs/issue-certificates.md shows it.
+(RCS), RFC 6962 sections 3.1 to 3.3 (precertificates, embedded SCTs).
 
     write       DER, piece by piece              authority   a CA, and what it signs
     extensions  one by one                       profiles    SHAKEN, delegates
     keys        whoever signs                    rcs         messaging clients
 
-are the names of this module, made without a network. What waits is imported from where it stands:
-
-    issue       one certificate, from a TBSCertificate to the final with its SCTs
-    bulk        any number of them, through a crash too: `journal` is what it remembers, `orders` what it is asked for
-    hierarchy   a whole test hierarchy in a folder
+are the names of this module, made without a network: `ctlog.client.submit` brings what they make to a log.
 
 Out of scope: keeping keys, and whom a number belongs to.
 """

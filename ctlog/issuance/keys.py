@@ -1,7 +1,7 @@
 """Whoever signs for a CA: the protocol that any key store can meet, and a key in memory for tests.
 
-In scope: `Signer`, three members wide, behind which a PKCS #11 token or a cloud's key service stands (see
-docs/issue-certificates.md); `Key`, for tests and a first try. Out of scope: keeping keys safe.
+In scope: `Signer`, three members wide, behind which a PKCS #11 token or a cloud's key service
+stands; `Key`, for tests and a first try. Out of scope: keeping keys safe.
 """
 
 from __future__ import annotations
