@@ -1,0 +1,174 @@
+"""What a judgement may look at: earlier claims, answers, events and sources, gathered for one entry and one item.
+
+In scope: what a `Context` needs from the history and the state. Only what is settled counts: a claim that was read and
+whose alert is not stored yet would hide itself after a crash, so of every log only what its stored position has passed
+is history, and of the entry's own log only what stands before it. Out of scope: rules, and when this is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from ctlog.tn.labels import PREFIX, Label, claim_labels, format_label, labels_holding
+from ctlog.tn.numbers import Claim as NumberClaim
+from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
+from monitor.claims import Claim, hint, key_label, label_key, numbers_between, parse_claim, spki_key
+from monitor.entry import Entry
+from monitor.history import History
+from monitor.history_files import HASHED
+from monitor.holder import normalise, same_holder
+from monitor.items import HOLDER, ISSUER, Item, prefix_blocks
+from monitor.rules.values import NOTHING_AUTHORISED, Authorised, Event, PastClaim
+from monitor.state.rows import Authorisation, EventRow
+
+MAX_CLAIMS = 512
+"""Earlier claims that one judgement looks at, the newest ones."""
+
+
+class Place(NamedTuple):
+    """Where an entry stands, and when it was logged."""
+
+    log_id: bytes
+    log_index: int
+    logged_ms: int
+
+
+class Past:
+    """The history as far as it is settled. `stored`: by number of the log, the position that is stored."""
+
+    def __init__(self, history: History, stored: Mapping[int, int]) -> None:
+        self._history = history
+        self._stored = stored
+
+    def claims(self, entry: Entry, claim: NumberClaim | None) -> tuple[PastClaim, ...]:
+        """Earlier claims of labels that this claim has, or that hold it."""
+        if claim is None:
+            return ()
+        found: dict[bytes, PastClaim] = {}
+        for key, label in _wanted(claim):
+            rows = self._between(*key) if isinstance(key, tuple) else self._history.lookup_key(key)
+            for row in self._settled(entry, rows):
+                known = label or key_label(row.label)
+                if known is not None:
+                    found[_place(row) + format_label(known)] = self._past(entry, row, format_label(known), row.key)
+        return tuple(sorted(found.values(), key=lambda each: each.logged_ms)[-MAX_CLAIMS:])
+
+    def key_uses(self, entry: Entry) -> tuple[PastClaim, ...]:
+        """Earlier certificates with the entry's key. Of another label than the entry has only that is known (b"")."""
+        if not entry.key_hash:
+            return ()
+        own = {hint(label_key(label)): format_label(label) for label in entry.labels}
+        rows = self._history.lookup_key(int.from_bytes(spki_key(entry.key_hash), "big"))
+        key = entry.key_hash[:7]
+        uses = [self._past(entry, row, own.get(row.key, b""), key) for row in self._settled(entry, rows)]
+        return tuple(sorted(uses, key=lambda each: each.logged_ms)[-MAX_CLAIMS:])
+
+    def places(self, item: Item) -> Iterator[list[Place]]:
+        """Where claims stand that concern an item, in pieces, some perhaps twice. Names are looked for everywhere."""
+        if item.kind in (HOLDER, ISSUER) and isinstance(item.value, str):
+            yield from self._by_name(item.kind, normalise(item.value))
+        elif isinstance(item.value, bytes):
+            yield self._places(self._history.lookup_key(int.from_bytes(spki_key(item.value), "big")))
+        elif isinstance(item.value, str):
+            for block in prefix_blocks(item.value):
+                yield self._places_of(block)
+        else:
+            yield self._places_of(item.value)
+
+    def _places_of(self, claim: NumberClaim) -> list[Place]:
+        found: list[Place] = []
+        for key, _ in _wanted(claim):
+            found += self._places(self._between(*key) if isinstance(key, tuple) else self._history.lookup_key(key))
+        return found
+
+    def _by_name(self, kind: str, wanted: str) -> Iterator[list[Place]]:
+        history = self._history
+        named = {
+            number for number, name in history.names()
+            if same_holder(wanted, name.partition(" @ ")[0] if kind == ISSUER else name)
+        }  # fmt: skip
+        for piece in history.scan():
+            rows = map(parse_claim, piece)
+            yield self._places(row for row in rows if (row.issuer if kind == ISSUER else row.holder) in named)
+
+    def _places(self, rows: Iterable[Claim]) -> list[Place]:
+        history, stored = self._history, self._stored
+        return [
+            Place(history.log_id(row.log), row.log_index, row.logged_ms)
+            for row in rows
+            if row.log_index < stored.get(row.log, 0)
+        ]
+
+    def _between(self, lo: int, hi: int) -> list[Claim]:
+        return self._history.between(lo, hi, limit=8 * MAX_CLAIMS)
+
+    def _settled(self, entry: Entry, rows: Iterable[Claim]) -> Iterable[Claim]:
+        own = self._history.log_number(entry.log_id)
+        for row in rows:
+            if row.log_index < (entry.index if row.log == own else self._stored.get(row.log, 0)):
+                yield row
+
+    def _past(self, entry: Entry, row: Claim, label: bytes, key: bytes) -> PastClaim:
+        history = self._history
+        holder = history.name(row.holder)
+        if row.holder >= HASHED:  # a name that did not fit any more: it can be compared, and not read
+            holder = entry.holder_key if row.holder == history.name_number(entry.holder_key) else f"#{row.holder:08x}"
+        return PastClaim(
+            label, history.name(row.issuer), holder, key, row.not_before_ms, row.not_after_ms, row.logged_ms,
+            history.log_id(row.log), row.log_index,
+        )
+
+
+def _place(row: Claim) -> bytes:
+    return bytes((row.log,)) + row.log_index.to_bytes(5, "big")
+
+
+def _wanted(claim: NumberClaim) -> Iterable[tuple[int | tuple[int, int], Label | None]]:
+    """Keys to look up, or spans of keys, with their labels where these are known."""
+    if isinstance(claim, NumberRange):
+        width, first = len(claim.start), int(claim.start)
+        yield numbers_between(width, first, first + claim.count - 1), None
+        for label in labels_holding(claim.start):
+            if label.kind == PREFIX and claim.last.startswith(label.value.rstrip("x")):
+                yield label_key(label), label
+    elif isinstance(claim, TelephoneNumber):
+        for label in labels_holding(claim.digits):
+            yield label_key(label), label
+    elif isinstance(claim, ServiceProviderCode):
+        label = claim_labels(claim)[0]
+        yield label_key(label), label
+
+
+def authorised_for(item: Item | None, rows: Iterable[Authorisation]) -> Authorised:
+    """What was authorised for an item, or for all."""
+    issuances, keys, issuers = set(), set(), set()
+    for row in rows:
+        if row.item and (item is None or row.item not in (item.id, item.group.name)):
+            continue
+        if row.kind == "certificate":
+            issuances.add(bytes.fromhex(row.value))
+        elif row.kind == "key":
+            keys.add(bytes.fromhex(row.value))
+        elif row.kind == "issuer":
+            issuers.add(row.value)
+    if not (issuances or keys or issuers):
+        return NOTHING_AUTHORISED
+    return Authorised(frozenset(issuances), frozenset(keys), frozenset(issuers))
+
+
+def events_for(claim: NumberClaim | None, rows: Mapping[str, list[EventRow]]) -> tuple[Event, ...]:
+    """The events of the numbers that a claim covers; of a range, those of every number in it that had one."""
+    if isinstance(claim, TelephoneNumber):
+        found = rows.get(claim.digits, [])
+    elif isinstance(claim, NumberRange):
+        found = [row for number, each in rows.items() if _is_in(number, claim) for row in each]
+    else:
+        return ()
+    return tuple(Event(row.kind, row.number, row.at_ms, row.note) for row in found)
+
+
+def _is_in(number: str, block: NumberRange) -> bool:
+    return len(number) == len(block.start) and block.start <= number <= block.last
+
+
