@@ -29,10 +29,9 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is in force. `items` are those of the file."""
+    """What is in force, but for the watch list, which is large: `Reloader.items` reads it."""
 
     config: Config
-    items: tuple[Item, ...]
     trust: Trust
     folder: Path
 
@@ -50,6 +49,7 @@ class Reloader:
         self._check_channel = check_channel
         self._stamp: Stamp = ()
         self._setup: Setup | None = None
+        self._items: list[Item] = []
         self.error = ""
 
     def load(self) -> Setup:
@@ -74,20 +74,18 @@ class Reloader:
         self._setup, self.error = setup, ""
         return setup
 
+    def items(self) -> list[Item]:
+        """The items of the watch list that was read last. They are handed over once, for there may be a million."""
+        items, self._items = self._items, []
+        return items
+
     def _read(self) -> Setup:
         folder = self._path.parent
         config = parse_config(_text(self._path), self._path.name, self._check_channel)
-        watch = folder / config.watch
-        items = tuple(parse_watch_file(_text(watch))) if config.watch and watch.exists() else ()
-        known = set(config.channels)
-        for item in items:
-            for channel in item.tell:
-                if channel not in known:
-                    sentence = f"{item.group.name} tells {channel!r}, and there is no such channel"
-                    raise ConfigError(f"{watch.name}: {sentence}")
+        self._items = _watched(config, folder)
         roots = Roots(_roots(config, folder))
         contacts = {normalise(name): contact for name, contact in config.contacts.items()}
-        return Setup(config, items, Trust(roots, contacts, PathCache()), folder)
+        return Setup(config, Trust(roots, contacts, PathCache()), folder)
 
     def _look(self, config: Config) -> Stamp:
         folder = self._path.parent
@@ -100,6 +98,18 @@ class Reloader:
             except OSError:
                 found.append((str(path), -1, 0, 0))
         return tuple(found)
+
+
+def _watched(config: Config, folder: Path) -> list[Item]:
+    path = folder / config.watch
+    if not config.watch or not path.exists():
+        return []
+    items = parse_watch_file(_text(path))
+    for group in {id(item.group): item.group for item in items}.values():
+        for channel in group.tell:
+            if channel not in config.channels:
+                raise ConfigError(f"{path.name}: {group.name} tells {channel!r}, and there is no such channel")
+    return items
 
 
 def pem_certificates(data: bytes) -> list[bytes]:

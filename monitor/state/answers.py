@@ -5,6 +5,7 @@ In scope: storing and finding these. Out of scope: what they mean (`monitor.watc
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -186,7 +187,8 @@ class Answers:
         """Note when each item was first watched: (hash of its id -> since when, those that are new)."""
 
         def work(connection: sqlite3.Connection) -> tuple[dict[int, int], list[int]]:
-            known: dict[int, int] = dict(connection.execute("SELECT hash, added_ms FROM enrolled").fetchall())
+            query = "SELECT hash, added_ms FROM enrolled WHERE hash IN (SELECT value FROM json_each(?))"
+            known: dict[int, int] = dict(connection.execute(query, (json.dumps(list(hashes)),)).fetchall())
             fresh = [each for each in dict.fromkeys(hashes) if each not in known]
             connection.executemany("INSERT INTO enrolled VALUES (?, ?)", [(each, now_ms) for each in fresh])
             return {**known, **dict.fromkeys(fresh, now_ms)}, fresh

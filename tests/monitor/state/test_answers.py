@@ -79,7 +79,7 @@ async def test_what_was_learned_on_the_way(tmp_path):
 
 async def test_since_when_items_are_watched(answers):
     assert await answers.enrol([5, 6, 5], NOW) == ({5: NOW, 6: NOW}, [5, 6])
-    assert await answers.enrol([6, -7], NOW + 9) == ({5: NOW, 6: NOW, -7: NOW + 9}, [-7])
+    assert await answers.enrol([6, -7], NOW + 9) == ({6: NOW, -7: NOW + 9}, [-7])
 
 
 async def test_events(answers):

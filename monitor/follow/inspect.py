@@ -1,0 +1,196 @@
+"""Looking at every entry of one log: a glance at each, history for all, and a full reading of those that may concern
+somebody.
+
+In scope: the hot path, a batch at a time; which entries are read in full; that nothing which goes wrong with one entry
+keeps anybody from being told of it. Out of scope: what an alert says and whether there is one (`Judge`), the position
+(`monitor.follow.watch`).
+
+Besides what the watch list selects, three kinds are read for the operator: the first entry of an issuer that no log had
+before, certificates of CAs that claim no number, and what no parser accepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from ctlog.client.follow import Batch
+from ctlog.errors import MalformedError, SctError, StoreError
+from monitor.entry import Entry, Place, Trust, look, read_entry
+from monitor.follow.audit import take_in
+from monitor.follow.collect import Collector
+from monitor.follow.followed import Clock, Followed, Says, silent
+from monitor.follow.issuers import Issuers, chain_keys, precertificates
+from monitor.follow.watch import Found
+from monitor.glance import Glance, Glancer
+from monitor.history import History
+from monitor.state.rows import NewAlert, SctRow
+from monitor.watchlist import Watchlist
+
+SCT_LIST = bytes.fromhex("060a2b06010401d679020402")
+"""The OID of the SCT list extension (RFC 6962 section 3.3) as it stands in a certificate."""
+_CA = (bytes.fromhex("30030101ff"), bytes.fromhex("30060101ff0201"))  # BasicConstraints with cA TRUE, RFC 5280 4.2.1.9
+FILLING = 0.25
+"""A log of which so large a part was logged more than 30 days after its validity began is being filled."""
+
+
+class Judge(Protocol):
+    """Whoever decides."""
+
+    async def prepare(self, entry: Entry) -> Any:
+        """Fetch whatever the judgement of this entry needs, and give it back with the entry."""
+        ...
+
+    async def judge(
+        self, case: Any, found: Found, *, filling: bool, is_ready: bool, only: frozenset[str] | None = None
+    ) -> None:
+        """Put the alerts that a prepared entry raises into `found`, with all that was learned. Waits for no network.
+
+        filling: the log is being filled from older records. is_ready: all that it held when it was first followed has
+        been read, so that what was never seen before is news. only: the items that it is judged for; None: all.
+        """
+        ...
+
+    def unjudged(self, place: Place, leaf: bytes, error: Exception) -> list[NewAlert]:
+        """The alerts for an entry on which our own code failed: a fault of ours, and nobody may miss it."""
+        ...
+
+    def stored(self, found: Found) -> None:
+        """What is in `found` is stored."""
+        ...
+
+
+class Shared:
+    """What the inspectors of all logs share. `stored`: by number of the log in history, how far its position is."""
+
+    def __init__(
+        self, judge: Judge, history: History, watchlist: Callable[[], Watchlist], trust: Callable[[], Trust],
+        logs: Callable[[], Mapping[bytes, Followed]], now_ms: Clock, ready: Callable[[bytes], Awaitable[None]],
+        says: Says = silent, *, audits: bool = True,
+    ) -> None:  # fmt: skip
+        """`ready` keeps, by a log's id, that it has been caught up with once."""
+        self.judge = judge
+        self.history = history
+        self.watchlist = watchlist
+        self.trust = trust
+        self.logs = logs
+        self.now_ms = now_ms
+        self.ready = ready
+        self.says = says
+        self.audits = audits
+        self.glancer = Glancer()
+        self.collector = Collector(history.name_number)
+        self.stored: dict[int, int] = {}
+        self.issuers: set[int] = set()
+        """Numbers of the issuers of which an entry was read in full, and stored."""
+
+
+class EntryInspector:
+    """Looks at the entries of one log. See `monitor.follow.watch.Inspector`."""
+
+    def __init__(self, log: Followed, shared: Shared, stored: int, *, is_ready: bool = False) -> None:
+        """`stored`: how far the log's position is."""
+        self._log = log
+        self._shared = shared
+        self._issuers = Issuers(log, shared.trust, shared.history.name_number, shared.now_ms)
+        self._number = shared.history.log_number(log.log_id)
+        self._late = self._counted = 0.0
+        self._met: set[int] = set()
+        self.is_ready = is_ready
+        shared.stored[self._number] = stored
+
+    async def inspect(self, log: Followed, batch: Batch, proven: int | None, found: Found) -> None:
+        """See Inspector."""
+        leaves, shared = batch.leaves, self._shared
+        glance, glancer = shared.glancer.glance, shared.glancer
+        glances = [glance(leaf) or look(glancer, leaf) for leaf in leaves]
+        issuers = await self._issuers.numbers(batch, glances)
+        if not found.is_aside:
+            shared.history.append(shared.collector.records(self._number, batch.lo, leaves, glances, issuers))
+            self._note_late(len(leaves), shared.collector.late)
+        wanted = set(shared.watchlist().select(glances))
+        wanted.update(self._for_operators(leaves, glances, issuers))
+        if wanted:
+            await self._read(batch, sorted(wanted), proven, found, None)
+
+    async def again(self, batch: Batch, proven: int, found: Found, only: frozenset[str] | None) -> None:
+        """Read all of these entries, for some items or for all: some are newly watched, or something changed."""
+        await self._read(batch, range(len(batch.leaves)), proven, found, only)
+
+    async def flush(self) -> None:
+        """See Inspector."""
+        self._shared.history.flush()
+
+    async def caught_up(self) -> None:
+        """See Inspector."""
+        if not self.is_ready:
+            await self._shared.ready(self._log.log_id)
+            self.is_ready = True
+
+    def stored(self, log: Followed, hi: int, found: Found) -> None:
+        """See Inspector."""
+        self._shared.stored[self._number] = hi
+        self._shared.issuers |= self._met
+        self._met = set()
+        self._shared.judge.stored(found)
+
+    def _note_late(self, count: int, late: int) -> None:
+        """A moving average over some thousand entries."""
+        self._counted = min(self._counted + count, 1000 + count)
+        self._late += (late / max(count, 1) - self._late) * count / max(self._counted, 1)
+
+    def _for_operators(
+        self, leaves: Sequence[bytes], glances: Sequence[Glance], issuers: Sequence[int]
+    ) -> list[int]:
+        """Entries that are read whoever watches what."""
+        found = [
+            at
+            for at, glance in enumerate(glances)
+            if (not glance.labels and any(mark in leaves[at] for mark in _CA)) or not glance.spki
+        ]
+        known = self._shared.issuers
+        if not known.issuperset(issuers):
+            fresh = set(issuers) - known
+            self._met |= fresh
+            found += [issuers.index(number) for number in fresh]
+        return found
+
+    async def _read(
+        self, batch: Batch, wanted: Sequence[int], proven: int | None, found: Found, only: frozenset[str] | None
+    ) -> None:
+        keys, before, judge = chain_keys(batch), precertificates(batch), self._shared.judge
+        ready: list[tuple[Place, bytes, Any]] = []
+        for at in wanted:
+            place, leaf = Place(self._log.log_id, self._log.name, batch.lo + at, proven), batch.leaves[at]
+            with self._fault_told(place, leaf, found):
+                chain = await self._issuers.chain(keys[at])
+                entry = read_entry(place, leaf, pre_certificate=before[at], chain=chain, trust=self._shared.trust())
+                found.scts += self._promises(entry)
+                ready.append((place, leaf, await judge.prepare(entry)))
+        for place, leaf, case in ready:
+            with self._fault_told(place, leaf, found):
+                filling = self._late > FILLING
+                await judge.judge(case, found, filling=filling, is_ready=self.is_ready, only=only)
+
+    @contextmanager
+    def _fault_told(self, place: Place, leaf: bytes, found: Found) -> Iterator[None]:
+        """A fault of ours must not hide an entry, nor stop the log: it is an alert of its own."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:
+            self._shared.says("error", self._log.name, f"entry {place.index} could not be judged: {error!r}")
+            found.alerts += self._shared.judge.unjudged(place, leaf, error)
+
+    def _promises(self, entry: Entry) -> list[SctRow]:
+        """The SCTs of followed logs in a final certificate; those that do not hold are a finding of the rules'."""
+        if not self._shared.audits or entry.precert or not entry.issuers or SCT_LIST not in entry.certificate:
+            return []
+        issuers = [issuer.der for issuer in entry.issuers]
+        try:
+            source = f"{self._log.name}, entry {entry.index}"
+            return take_in(entry.certificate, issuers, [], self._shared.logs(), source, self._shared.now_ms())
+        except (SctError, MalformedError):
+            return []

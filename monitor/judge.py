@@ -1,0 +1,190 @@
+"""Judging an entry with all that is stored: whom it concerns, what every rule says, what is told, what is learned.
+
+In scope: the loop around `monitor.rules`: contexts from history and state, profiles, one alert for each item and
+issuance however many certificates and logs show it. Judgements of all logs happen one after another, and each is stored
+before the next begins: otherwise two of them could learn over each other. Out of scope: the rules, and what an alert
+says (`monitor.alert`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from ctlog.errors import MalformedError
+from monitor.context import Past, authorised_for, events_for
+from monitor.entry import Entry, Place, Trust
+from monitor.follow.followed import Clock
+from monitor.follow.watch import Found
+from monitor.rules import next_profile, verdicts
+from monitor.rules.baseline import EMPTY_PROFILE, Profile, format_profile, parse_profile
+from monitor.rules.values import OWNER, S4, Context, Snapshot
+from monitor.rules.verdict import Verdict
+from monitor.sources import Sources
+from monitor.state import State
+from monitor.state.rows import AlertRow, Authorisation, CertificateRow, EventRow, NewAlert
+from monitor.watchlist import Hit, Watchlist
+
+MAX_PROFILES = 65_536
+"""Profiles that are kept in memory."""
+MAX_REFERENCES = 4
+"""References of one certificate that are fetched."""
+
+Write = Callable[[Entry, Hit | None, Verdict, Context], NewAlert]
+"""Makes the alert that a verdict calls for."""
+
+
+class Case(NamedTuple):
+    """An entry with all that had to be fetched for its judgement."""
+
+    entry: Entry
+    snapshots: tuple[Snapshot, ...] = ()
+
+
+class StateJudge:
+    """See `monitor.follow.inspect.Judge`."""
+
+    def __init__(
+        self, state: State, past: Past, sources: Sources, watchlist: Callable[[], Watchlist],
+        trust: Callable[[], Trust], write: Write, write_fault: Callable[[Place, bytes, Exception], list[NewAlert]],
+        now_ms: Clock,
+    ) -> None:  # fmt: skip
+        self._state = state
+        self._past = past
+        self._sources = sources
+        self._watchlist = watchlist
+        self._trust = trust
+        self._write = write
+        self._write_fault = write_fault
+        self._now_ms = now_ms
+        self._turn = asyncio.Lock()
+        self._profiles: dict[str, Profile] = {}
+        self._issuers: frozenset[str] | None = None
+        self._authorisations: list[Authorisation] = []
+        self._events: dict[str, list[EventRow]] = {}
+
+    async def refresh(self) -> None:
+        """Read the answers that people gave again."""
+        self._authorisations = await self._state.answers.authorisations(self._now_ms())
+        events: dict[str, list[EventRow]] = {}
+        for row in await self._state.answers.events():
+            events.setdefault(row.number, []).append(row)
+        self._events = events
+
+    async def prepare(self, entry: Entry) -> Case:
+        """See Judge."""
+        snapshots = await self._sources.snapshots(entry.identity.by_reference[:MAX_REFERENCES], self._now_ms())
+        scope = next((each.claims for each in reversed(snapshots) if each.claims is not None), None)
+        return Case(entry if scope is None else entry.with_scope(scope), snapshots)
+
+    async def judge(
+        self, case: Case, found: Found, *, filling: bool, is_ready: bool, only: frozenset[str] | None = None
+    ) -> None:
+        """See Judge."""
+        entry, snapshots = case
+        hits: list[Hit | None] = []
+        hits += [hit for hit in self._watchlist().match(entry) if only is None or hit.item.id in only]
+        if only is not None and not hits:
+            return
+        await self._begin(found)
+        if self._issuers is None:
+            self._issuers = await self._state.answers.issuers()
+        common = Context(
+            now_ms=self._now_ms(),
+            key_uses=self._past.key_uses(entry),
+            revocations=self._sources.known.revocations,
+            codes=self._sources.known.table,
+            snapshots=snapshots,
+            known_issuers=self._issuers | found.issuers if is_ready else None,
+            has_roots=len(self._trust().roots) > 0,
+            filling=filling,
+        )
+        for hit in hits or [None]:
+            await self._judge_for(entry, hit, common, found)
+        if entry.issuer.is_known:
+            found.issuers.add(entry.issuer.text)
+        if hits:
+            found.certificates += _rows(entry)
+
+    def unjudged(self, place: Place, leaf: bytes, error: Exception) -> list[NewAlert]:
+        """See Judge."""
+        return self._write_fault(place, leaf, error)
+
+    def stored(self, found: Found) -> None:
+        """See Judge."""
+        if self._issuers is not None and not found.issuers <= self._issuers:
+            self._issuers |= found.issuers
+
+    async def _begin(self, found: Found) -> None:
+        """Wait for the turn, which lasts until what was found is stored or given up."""
+        if not found.at_end:
+            await self._turn.acquire()
+            found.at_end.append(lambda: self._end(found))
+
+    def _end(self, found: Found) -> None:
+        """Whether it was stored or not is read from the state: whoever was cancelled does not know."""
+        for item in found.baselines:
+            self._profiles.pop(item, None)
+        if self._issuers is not None and not found.issuers <= self._issuers:
+            self._issuers = None
+        self._turn.release()
+
+    async def _judge_for(self, entry: Entry, hit: Hit | None, common: Context, found: Found) -> None:
+        context = common
+        if hit is not None:
+            context = replace(
+                common,
+                profile=await self._profile(hit.item.id, found),
+                claims=self._past.claims(entry, hit.claim),
+                authorised=authorised_for(hit.item, self._authorisations),
+                events=events_for(hit.claim, self._events),
+            )
+        for verdict in verdicts(entry, hit, context):
+            to = hit if verdict.to == OWNER else None  # the operator is told once, however many items it concerns
+            told = await self._told(entry, to, verdict.to, found)
+            if to is not None and not found.is_aside and not told:  # the other forms of an issuance teach nothing more
+                found.baselines[to.item.id] = format_profile(next_profile(entry, to, context, verdict))
+            if told or (verdict.findings and (verdict.severity < S4 or to is not None)):
+                found.alerts.append(_joined(self._write(entry, to, verdict, context), told))
+
+    async def _profile(self, item: str, found: Found) -> Profile:
+        """As it is with what was found and is not stored yet."""
+        if item in found.baselines:
+            return parse_profile(found.baselines[item])
+        known = self._profiles.get(item)
+        if known is None:
+            stored = (await self._state.answers.baselines([item])).get(item)
+            try:
+                known = parse_profile(stored) if stored is not None else EMPTY_PROFILE
+            except MalformedError:  # of an earlier version: it is learned again
+                known = EMPTY_PROFILE
+            if len(self._profiles) >= MAX_PROFILES:
+                self._profiles.clear()
+            self._profiles[item] = known
+        return known
+
+    async def _told(self, entry: Entry, hit: Hit | None, to: str, found: Found) -> list[AlertRow | NewAlert]:
+        """The alerts that there are for this issuance, to the same addressee."""
+        thread, item = entry.issuance.hex(), hit.item.id if hit is not None else ""
+        known: list[AlertRow | NewAlert] = [*await self._state.alerts.find(item=item, thread=thread)]
+        known += [each for each in found.alerts if (each.item, each.thread) == (item, thread)]
+        return [each for each in known if each.addressee == to]
+
+
+def _joined(alert: NewAlert, told: Sequence[AlertRow | NewAlert]) -> NewAlert:
+    """One alert for each issuance: a second one for the same item is the first one again, unless it is graver."""
+    same = next((each for each in told if each.severity <= alert.severity), None)
+    return alert if same is None else replace(alert, id=same.id)
+
+
+def _rows(entry: Entry) -> list[CertificateRow]:
+    if entry.parsed is None:
+        return []
+    end = entry.not_after_ms if entry.not_after_ms is not None else (1 << 62)
+    urls = entry.identity.by_reference[:MAX_REFERENCES] or ("",)
+    return [
+        CertificateRow(entry.issuer_name, entry.parsed.serial, entry.key_hash, entry.log_id, entry.index, end, url)
+        for url in urls
+    ]

@@ -1,0 +1,276 @@
+"""monitor.judge: the whole way from a log's entry to one stored alert for each item and issuance."""
+
+import json
+
+import pytest
+
+from ctlog import issuance
+from ctlog.issuance import DAY_MS, Key, Subject
+from ctlog.tn.numbers import TelephoneNumber
+from ctlog.tn.tnauthlist import format_tnauthlist
+from monitor.config import SourcesConfig
+from monitor.follow.followed import ENTRIES, TILES
+from monitor.rules.baseline import parse_profile
+from monitor.sources import Sources
+from monitor.state.rows import OPERATOR, OWNER, S1, S2
+from tests.cert_sim import CA, ROGUE, CertSim, number_tbs
+from tests.monitor_kit import Memory, rules_of
+
+ITEM = "home/number:+12025550123"
+FORMS = pytest.mark.parametrize("form", [TILES, ENTRIES])
+
+
+@pytest.fixture
+async def memory(tmp_path):
+    async with Memory(tmp_path) as made:
+        yield made
+
+
+@FORMS
+async def test_the_owner_s_first_certificate_and_a_rogue_ca_s(memory, form):
+    sim, kit = CertSim(), memory.kit
+    sim.add(123)
+    sim.add(777)
+    await kit.round(sim, form=form)
+    assert rules_of(await kit.alerts(item=ITEM)) == [("T-01", S2, OWNER)]
+    sim.add(123, ROGUE, key=22, serial=2)
+    await kit.round(sim, form=form)
+    first, second = await kit.alerts(item=ITEM)
+    assert rules_of(await kit.alerts(item="")) == [("T-19", S1, OPERATOR)]
+    assert (second.severity, second.addressee, second.rule) == (S1, OWNER, "T-10")
+    assert "T-01" in second.rules
+    assert second.summary == "S1 +12025550123: certificate by Rogue: not yours?"
+    body = json.loads(second.body)
+    assert body["contact"] == "abuse@rogue.example"
+    assert body["log"]["index"] == 2
+    assert [row.channel for row in await memory.state.outbox.due(kit.now_ms)][:1] == ["mail"]
+    assert (first.log_index, first.proven, second.proven) == (0, 2, 3)
+
+
+@FORMS
+async def test_one_alert_for_each_issuance(memory, form):
+    """Precertificate and certificate, in two logs: one alert, and everywhere that it was seen."""
+    one, two = CertSim(), CertSim("two.example/log", secret=8)
+    final, _ = one.issue(123)
+    one.submit([final, *CA.chain])
+    one.publish()
+    two.submit([CA.precertificate(number_tbs(123)), *CA.chain])
+    two.submit([final, *CA.chain])
+    two.publish()
+    await memory.kit.round(one, two, form=form)
+    (alert,) = await memory.kit.alerts(item=ITEM)
+    assert alert.times_seen == 4
+    seen = await memory.state.alerts.sightings(alert.id)
+    assert sorted((each.log_id == one.policy.key.log_id, each.log_index) for each in seen) == [
+        (False, 0), (False, 1), (True, 0), (True, 1)]  # fmt: skip
+    assert len(await memory.state.outbox.due(memory.kit.now_ms, channel="mail")) == 1
+
+
+async def test_what_was_judged_and_not_stored_is_judged_again_as_before(memory, monkeypatch):
+    """The history has the entry already, and the profile had learned it: after a failure neither may hide it."""
+    sim, kit = CertSim(), memory.kit
+    sim.add(123)
+    await kit.round(sim)
+    sim.add(123, ROGUE, key=22, serial=2)
+    real = type(kit.state.logs).advance
+
+    async def failing(self, *args, **options):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(type(kit.state.logs), "advance", failing)
+    with pytest.raises(RuntimeError):
+        await kit.round(sim)
+    monkeypatch.setattr(type(kit.state.logs), "advance", real)
+    for restart in (False, True):
+        if restart:
+            memory.restart()
+        kit = memory.kit
+        await kit.round(sim)
+        found = rules_of(await kit.alerts(item=ITEM))
+        assert found == [("T-01", S2, OWNER), ("T-10", S1, OWNER)]
+
+
+async def test_two_logs_killed_between_history_and_state_do_not_hide_it_from_each_other(memory, monkeypatch):
+    one, two, kit = CertSim(), CertSim("two.example/log", secret=8), memory.kit
+    for sim in (one, two):
+        sim.add(777)
+        await kit.round(sim)
+        sim.add(123, ROGUE)
+    real = type(kit.state.logs).advance
+
+    async def failing(self, *args, **options):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(type(kit.state.logs), "advance", failing)
+    for sim in (one, two):
+        with pytest.raises(RuntimeError):
+            await kit.round(sim)
+    monkeypatch.setattr(type(kit.state.logs), "advance", real)
+    memory.restart()
+    await memory.kit.round(one, two)
+    (alert,) = await memory.kit.alerts(item=ITEM)
+    assert (alert.severity, alert.times_seen) == (S2, 2)
+
+
+async def test_what_a_profile_learns_is_stored_with_the_alert(memory):
+    sim = CertSim()
+    sim.add(123)
+    await memory.kit.round(sim)
+    profile = parse_profile((await memory.state.answers.baselines([ITEM]))[ITEM])
+    assert (list(profile.issuers), list(profile.holders), profile.count) == (["example @ test"], ["owner"], 1)
+    memory.restart()
+    sim.add(123, serial=2)
+    await memory.kit.round(sim)
+    assert len(await memory.kit.alerts(item=ITEM)) == 1  # the same issuer again is no news
+
+
+async def test_answers(memory):
+    sim, kit = CertSim(), memory.kit
+    sim.add(123)
+    await kit.round(sim)
+    rogue = "rogue @ test"
+    await memory.state.answers.authorise("issuer", rogue, ITEM, "me", "", 0)
+    await kit.judge.refresh()
+    sim.add(123, ROGUE, serial=2)
+    await kit.round(sim)
+    assert len(await kit.alerts(item=ITEM)) == 1
+
+
+async def test_an_event_that_was_handed_in(memory):
+    sim, kit = CertSim(), memory.kit
+    sim.add(123)
+    await kit.round(sim)
+    await memory.state.answers.add_event("sim", "12025550123", sim.now_ms, "carrier")
+    await kit.judge.refresh()
+    sim.add(123, key=23, serial=3)
+    await kit.round(sim)
+    alert = (await kit.alerts(item=ITEM))[-1]
+    assert (alert.rule, alert.severity) == ("T-10", S1)
+
+
+async def test_the_same_key_under_another_holder(memory):
+    sim, kit = CertSim(), memory.kit
+    who = Subject(issuance.name(O="Somebody Else"), Key.from_number(21).spki, sim.now_ms, sim.now_ms + DAY_MS, 9)
+    other = issuance.delegate_leaf(CA, who, issuance.one("12025559999"))
+    sim.submit([CA.precertificate(other), *CA.chain])
+    sim.publish()
+    await kit.round(sim)
+    sim.add(123, key=21)
+    await kit.round(sim)
+    (alert,) = await kit.alerts(item=ITEM)
+    assert "T-16" in alert.rules
+    assert "somebody else" in json.loads(alert.body)["reason"].lower()
+
+
+async def test_a_new_ca_is_told_to_the_operator_once_the_log_was_caught_up_with(memory):
+    sim, kit = CertSim(), memory.kit
+    sim.add(700)
+    sim.add(701, ROGUE)
+    await kit.round(sim)
+    assert await kit.alerts() == []  # whoever was there when the log was first read is no news
+    memory.restart()
+    kit = memory.kit
+    below = issuance.intermediate(
+        type(CA)(CA.above[-1], Key.from_number(1), CA_ROOT_NAME, ()), Key.from_number(33),
+        Subject(issuance.name(C="US", O="Newcomer", CN="Newcomer SHAKEN CA"), Key.from_number(33).spki, sim.now_ms,
+                sim.now_ms + 300 * DAY_MS, 5),
+    )  # fmt: skip
+    sim.add(702, below)
+    await kit.round(sim)
+    (alert,) = await kit.alerts()
+    assert (alert.rule, alert.severity, alert.addressee, alert.item) == ("T-19", S1, OPERATOR, "")
+    assert [row.channel for row in await memory.state.outbox.due(sim.now_ms)] == ["ops"]
+    sim.add(703, below)
+    await kit.round(sim)
+    assert len(await kit.alerts()) == 1
+
+
+CA_ROOT_NAME = issuance.name(C="US", O="Example", CN="Example SHAKEN ROOT")
+
+
+@FORMS
+@pytest.mark.parametrize("junk", [b"junk", b"\x30\x80", bytes(5000), b"\x30\x03\x02\x01\x05"])
+async def test_what_no_parser_accepts_is_shown_to_everyone_whom_it_may_concern(memory, form, junk):
+    sim, kit = CertSim(), memory.kit
+    sim.submit_raw(junk)
+    sim.add(123)
+    await kit.round(sim, form=form)
+    kinds = {row.kind for row in await kit.alerts()}
+    assert "unreadable" in kinds
+    assert rules_of(await kit.alerts(item=ITEM)) == [("T-01", S2, OWNER)]
+
+
+async def test_a_fault_of_ours_hides_no_entry(memory, monkeypatch):
+    sim, kit = CertSim(), memory.kit
+    sim.add(123)
+    sim.add(124)
+
+    def broken(self, entry):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(type(kit.watchlist), "match", broken)
+    await kit.round(sim)
+    (alert,) = [row for row in await kit.alerts() if row.log_index == 0]
+    assert (alert.rule, alert.kind) == ("fault", "health")
+    assert "ZeroDivisionError" in json.loads(alert.body)["reason"]
+    assert any("a bug" in sentence for sentence in kit.said)
+
+
+async def test_issuers_that_are_not_to_be_had(memory):
+    """It is said in the alert, and is no reason not to alert; later entries are judged as always."""
+    sim, kit = CertSim(), memory.kit
+    sim.add(123)
+    chain = dict(sim.issuers)
+    sim.issuers.clear()
+    await kit.round(sim)
+    (alert,) = await kit.alerts(item=ITEM)
+    assert json.loads(alert.body)["issuer"]["problem"]
+    sim.issuers.update(chain)
+    sim.now_ms += 120_000
+    sim.add(123, serial=2)
+    await kit.round(sim)
+    found = [json.loads(row.body)["issuer"]["verified"] for row in await kit.alerts(item=ITEM)]
+    assert found == [False, True]
+
+
+async def test_a_scope_by_reference(memory):
+    """Fetched when it is switched on, judged as the certificate's own scope."""
+    url = "https://tn.example/list"
+    memory.restart(get=None)
+    asked = []
+
+    async def get(where):
+        asked.append(where)
+        return format_tnauthlist([TelephoneNumber("12025550123")])
+
+    kit = memory.kit
+    kit.sources = Sources(SourcesConfig(references=True), memory.folder, memory.state, get)
+    who = Subject(issuance.name(O="Owner Inc"), Key.from_number(21).spki, 0, 10**13, 9)
+    sim = CertSim()
+    tbs = CA.leaf(who, [issuance.END_ENTITY, issuance.tn_auth_list_by_reference(url)])
+    sim.submit([CA.precertificate(tbs), *CA.chain])
+    sim.publish()
+    await kit.round(sim)
+    assert asked == [url]
+    alert = next(row for row in await kit.alerts(item=ITEM))
+    assert {"T-01", "T-17"} <= set(alert.rules)
+    assert await memory.state.answers.references(0) == [url]
+
+
+async def test_ten_thousand_numbers_in_one_certificate(memory):
+    sim, kit = CertSim(), memory.kit
+    who = Subject(issuance.name(O="Owner Inc"), Key.from_number(21).spki, sim.now_ms, sim.now_ms + DAY_MS, 9)
+    numbers = [f"1202555{number:04d}" for number in range(10_000)]
+    tbs = issuance.delegate_leaf(CA, who, issuance.one(*numbers))
+    sim.submit([CA.precertificate(tbs), *CA.chain])
+    sim.publish()
+    await kit.round(sim)
+    assert [row.item for row in await kit.alerts(item=ITEM)] == [ITEM]
+
+
+async def test_watching_nothing(memory):
+    memory.restart(watch="")
+    sim = CertSim()
+    sim.add(123)
+    await memory.kit.round(sim)
+    assert await memory.kit.alerts() == []
