@@ -56,7 +56,7 @@ _COMMANDS = {
     "submit": "submit",
     "verify": "verify",
     "prove": "prove",
-    "verify-evidence": "evidence",
+    "evidence": "evidence",
     "show": "show",
     "fsck": "check",
     "create": "operate",

@@ -1,0 +1,148 @@
+"""Reading some entries again: for items that are newly watched, and where something about old entries changed.
+
+In scope: "enrol" (what history has about new items is looked up; the entries are fetched and proven again, and judged
+for these items), "rejudge" (entries whose key was revoked, or whose scope by reference changed), and going on after a
+restart where it stopped. Out of scope: what is judged (`monitor.judge`), and finding out that there is something to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+
+from ctlog.errors import CtlogError, StoreError
+from monitor.context import Past, Place
+from monitor.follow.followed import Clock, Says
+from monitor.follow.watch import Found
+from monitor.following import Following
+from monitor.history import History
+from monitor.items import Item
+from monitor.state import State
+from monitor.state.audits import TaskRow
+
+ENROL, REJUDGE = "enrol", "rejudge"
+MAX_PLACES = 512
+"""Entries that are read again for one item: the newest."""
+STEP = 64
+"""Entries after which it is stored how far a task is."""
+MAX_ITEMS = 4096
+"""Items of one task."""
+
+Work = tuple[str, int, tuple[str, ...] | None]
+"""(log id in hexadecimal, index, items; None: all)."""
+
+
+class Tasks:
+    """Does tasks, one after another. `told` is called when alerts wait to be sent."""
+
+    def __init__(
+        self, state: State, following: Following, past: Past, history: History, items: Callable[[], Iterable[Item]],
+        now_ms: Clock, says: Says, told: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._state = state
+        self._following = following
+        self._past = past
+        self._history = history
+        self._items = items
+        self._now_ms = now_ms
+        self._says = says
+        self._told = told
+
+    async def add_enrol(self, items: Sequence[str]) -> None:
+        """Look up what is known of these items. Where there is no history there is nothing to look up."""
+        for at in range(0, len(items) if len(self._history) else 0, MAX_ITEMS):
+            spec = json.dumps({"items": list(items[at : at + MAX_ITEMS])}).encode()
+            await self._state.audits.add_task(ENROL, spec, self._now_ms())
+
+    async def add_rejudge(self, places: Iterable[tuple[bytes, int]]) -> None:
+        """Judge these entries again."""
+        work = sorted({(log_id.hex(), index, None) for log_id, index in places}, key=lambda each: each[:2])
+        if work:
+            await self._state.audits.add_task(REJUDGE, json.dumps({"places": work}).encode(), self._now_ms())
+
+    async def work(self) -> bool:
+        """Do what there is to be done; true where something is left for later."""
+        left = False
+        for task in await self._state.audits.tasks():
+            try:
+                left |= await self._do(task)
+            except StoreError:
+                raise
+            except CtlogError as error:
+                self._says("warning", task.kind, str(error))
+                left = True
+        return left
+
+    async def _do(self, task: TaskRow) -> bool:
+        work = await self._planned(task)
+        later: list[Work] = []
+        for at in range(0, len(work), STEP):
+            for each in work[at : at + STEP]:
+                if not await self._one(each):
+                    later.append(each)
+            rest = [*later, *work[at + STEP :]]
+            await self._state.audits.note_task(task.id, json.dumps(rest).encode(), self._now_ms(), done=not rest)
+        if not work:
+            await self._state.audits.note_task(task.id, b"[]", self._now_ms(), done=True)
+        return bool(later)
+
+    async def _one(self, work: Work) -> bool:
+        """Read one entry again and store what it raises; false where that is not possible now."""
+        log_id, index, items = work
+        found = Found()
+        try:
+            only = None if items is None else frozenset(items)
+            if not await self._following.again(bytes.fromhex(log_id), index, only, found):
+                return False
+            fresh = await self._state.audits.store_found(
+                found.alerts, self._now_ms(), baselines=found.baselines, issuers=found.issuers,
+                certificates=found.certificates, scts=found.scts,
+            )  # fmt: skip
+            self._following.stored(bytes.fromhex(log_id), found)
+        except StoreError:
+            raise
+        except CtlogError:
+            return False
+        finally:
+            found.end()
+        if fresh:
+            self._told()
+        return True
+
+    async def _planned(self, task: TaskRow) -> list[Work]:
+        """What is left of a task."""
+        if task.progress:
+            return [_work(each) for each in json.loads(task.progress)]
+        spec = json.loads(task.spec)
+        if task.kind == REJUDGE:
+            return [_work(each) for each in spec["places"]]
+        wanted = set(spec["items"])
+        places: dict[tuple[str, int], list[str]] = {}
+        for item in [each for each in self._items() if each.id in wanted]:
+            for place in await self._newest(item):
+                places.setdefault((place.log_id.hex(), place.log_index), []).append(item.id)
+        work: list[Work] = [(*place, tuple(items)) for place, items in places.items()]
+        await self._state.audits.note_task(task.id, json.dumps(work).encode(), self._now_ms())
+        return work
+
+    async def _newest(self, item: Item) -> list[Place]:
+        """Where the newest claims about an item stand, the oldest of them first: so profiles learn in order."""
+        found: set[Place] = set()
+        for piece in self._past.places(item):
+            found.update(piece)
+            if len(found) > 4 * MAX_PLACES:
+                found = set(_latest(found))
+            await asyncio.sleep(0)
+        return _latest(found)
+
+
+def _latest(places: Iterable[Place]) -> list[Place]:
+    return sorted(places, key=lambda place: (place.logged_ms, place.log_index))[-MAX_PLACES:]
+
+
+def _work(value: Sequence[object]) -> Work:
+    log_id, index, items = value
+    assert isinstance(log_id, str)
+    assert isinstance(index, int)
+    return log_id, index, tuple(map(str, items)) if isinstance(items, list) else None

@@ -1,0 +1,239 @@
+"""monitor.tasks: what is newly watched is looked up and proven again; what changed is judged again; none is lost."""
+
+import json
+
+import pytest
+
+from ctlog.errors import StoreError, TransportError
+from monitor import tasks as module
+from monitor.rules.values import Revocations, Revoked
+from monitor.sources import Known
+from monitor.state.rows import S1, S2
+from monitor.tasks import ENROL, REJUDGE, Tasks
+from monitor.watch_file import parse_watch_file
+from monitor.watchlist import Watchlist
+from tests.cert_sim import ROGUE, CertSim
+from tests.monitor_kit import WATCH, Memory, rules_of
+
+ITEM = "home/number:+12025550123"
+
+
+class Again:
+    """The part of Following that tasks use, over the watches of a kit. `closed`: logs that are not read now."""
+
+    def __init__(self, kit):
+        self.kit, self.closed, self.read, self.errors = kit, set(), [], []
+
+    async def again(self, log_id, index, only, found):
+        if log_id in self.closed or log_id not in self.kit.watches:
+            return False
+        if self.errors:
+            raise self.errors.pop()
+        watch = self.kit.watches[log_id]
+        head = watch.heads.trusted.head
+        async for batch in watch.log.follower.entries(head, index, index + 1):
+            await watch._inspector.again(batch, head.size, found, only)
+        self.read.append(index)
+        return True
+
+    def stored(self, log_id, found):
+        watch = self.kit.watches[log_id]
+        watch._inspector.stored(watch.log, watch.position.frontier.size, found)
+
+
+class Kit:
+    """A monitor that watches nothing yet, and its tasks."""
+
+    def __init__(self, memory):
+        self.memory, self.said, self.told = memory, [], 0
+        self.start()
+
+    def start(self):
+        """Anew, on the same state."""
+        self.kit = kit = self.memory.kit
+        shared = kit.shared()
+        self.again = Again(kit)
+        self.tasks = Tasks(
+            self.memory.state, self.again, kit.judge._past, self.memory.history, lambda: kit.watchlist.items(),
+            kit.clock, lambda *words: self.said.append(words), self.tell,
+        )  # fmt: skip
+        assert shared.judge is kit.judge
+
+    def tell(self):
+        self.told += 1
+
+    def watch(self, text=WATCH, added_ms=None):
+        added_ms = self.kit.now_ms if added_ms is None else added_ms
+        items = parse_watch_file(text, added_ms=lambda name: added_ms)
+        self.kit.watchlist = Watchlist(items)
+        return [item.id for item in items]
+
+    async def open_tasks(self):
+        return await self.memory.state.audits.tasks()
+
+
+@pytest.fixture
+async def kit(tmp_path):
+    async with Memory(tmp_path) as memory:
+        memory.restart(watch="")
+        yield Kit(memory)
+
+
+async def test_what_was_there_at_enrolment_is_shown_for_a_yes_or_no(kit):
+    """T-12: every certificate that is valid; proven again; and each of them can be answered."""
+    sim = CertSim()
+    sim.add(123)
+    sim.add(700)
+    sim.add(123, ROGUE, key=22, serial=2)
+    await kit.kit.round(sim)
+    assert await kit.kit.alerts(item=ITEM) == []
+    await kit.tasks.add_enrol(kit.watch())
+    assert await kit.tasks.work() is False
+    found = await kit.kit.alerts(item=ITEM)
+    assert [(row.log_index, row.proven) for row in found] == [(0, 3), (2, 3)]
+    assert all("T-12" in row.rules and row.severity <= S2 for row in found)
+    assert kit.again.read == [0, 2]
+    assert kit.told
+    assert await kit.open_tasks() == []
+    assert await kit.tasks.work() is False
+
+
+async def test_where_there_is_no_history_there_is_nothing_to_look_up(kit):
+    await kit.tasks.add_enrol(kit.watch())
+    assert await kit.open_tasks() == []
+
+
+async def test_only_the_new_items_are_judged(kit):
+    sim = CertSim()
+    sim.add(123)
+    await kit.kit.round(sim)
+    both = kit.watch(WATCH + '[[watch]]\nname = "all"\ntell = ["mail"]\nprefixes = ["+1202"]')
+    await kit.tasks.add_enrol([each for each in both if each.startswith("all/")])
+    await kit.tasks.work()
+    assert [row.item for row in await kit.kit.alerts()] == ["all/prefix:+1202"]
+
+
+@pytest.mark.parametrize("text", [
+    'numbers = ["+12025550123"]', 'ranges = ["+12025550100 to +12025550199"]', 'prefixes = ["+1202555"]',
+    'holders = ["Owner"]', 'issuers = ["Example"]',
+])  # fmt: skip
+async def test_every_kind_of_item_has_its_history(kit, text):
+    sim = CertSim()
+    sim.add(123)
+    await kit.kit.round(sim)
+    await kit.tasks.add_enrol(kit.watch(f'[[watch]]\nname = "home"\ntell = ["mail"]\n{text}'))
+    await kit.tasks.work()
+    assert kit.again.read == [0]
+    assert len(await kit.memory.state.answers.certificates(url="")) == 1
+
+
+async def test_a_log_that_is_not_read_now_is_looked_at_later(kit):
+    one, two = CertSim(), CertSim("two.example/log", secret=8)
+    one.add(123)
+    two.add(123, serial=2)
+    await kit.kit.round(one, two)
+    await kit.tasks.add_enrol(kit.watch())
+    kit.again.closed.add(two.policy.key.log_id)
+    assert await kit.tasks.work() is True
+    assert len(await kit.kit.alerts(item=ITEM)) == 1
+    (task,) = await kit.open_tasks()
+    assert len(json.loads(task.progress)) == 1
+    kit.again.closed.clear()
+    assert await kit.tasks.work() is False
+    assert len(kit.again.read) == 2
+
+
+async def test_trouble_with_the_network_is_tried_again(kit):
+    sim = CertSim()
+    sim.add(123)
+    await kit.kit.round(sim)
+    await kit.tasks.add_enrol(kit.watch())
+    kit.again.errors = [TransportError("reset")]
+    assert await kit.tasks.work() is True
+    assert await kit.tasks.work() is False
+    assert len(await kit.kit.alerts(item=ITEM)) == 1
+
+
+async def test_it_goes_on_after_a_crash_where_it_was(kit, monkeypatch):
+    monkeypatch.setattr(module, "STEP", 2)
+    sim = CertSim()
+    for serial in range(7):
+        sim.add(123, key=30 + serial, serial=serial + 1)
+    await kit.kit.round(sim)
+    await kit.tasks.add_enrol(kit.watch())
+    real = type(kit.memory.state.audits).store_found
+    left = [5]
+
+    async def store_found(self, *args, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            raise StoreError("full", reason="disk-full")
+        return await real(self, *args, **options)
+
+    monkeypatch.setattr(type(kit.memory.state.audits), "store_found", store_found)
+    with pytest.raises(StoreError):
+        await kit.tasks.work()
+    left[0] = 99
+    added_ms = kit.kit.now_ms
+    kit.memory.restart(watch="")
+    kit.start()
+    kit.watch(added_ms=added_ms)
+    await kit.kit.watch(sim)
+    await kit.kit.round(sim)
+    assert await kit.tasks.work() is False
+    assert kit.again.read == [4, 5, 6]
+    assert len(await kit.kit.alerts(item=ITEM)) == 7
+
+
+async def test_many_items_are_many_tasks(kit, monkeypatch):
+    monkeypatch.setattr(module, "MAX_ITEMS", 3)
+    sim = CertSim()
+    sim.add(123)
+    await kit.kit.round(sim)
+    numbers = ", ".join(f'"+1202555{each:04d}"' for each in range(120, 127))
+    await kit.tasks.add_enrol(kit.watch(f'[[watch]]\nname = "home"\ntell = ["mail"]\nnumbers = [{numbers}]'))
+    assert [task.kind for task in await kit.open_tasks()] == [ENROL] * 3
+    await kit.tasks.work()
+    assert kit.again.read == [0]
+
+
+async def test_the_newest_entries_of_an_item_that_has_too_many(kit, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PLACES", 2)
+    sim = CertSim()
+    for serial in range(9):
+        sim.add(123, serial=serial + 1)
+    await kit.kit.round(sim)
+    await kit.tasks.add_enrol(kit.watch())
+    await kit.tasks.work()
+    assert kit.again.read == [7, 8]
+
+
+async def test_a_key_that_was_revoked_is_judged_again(kit):
+    """T-18, and the new alert is graver, so it is told though the certificate was told of before."""
+    kit.memory.restart()
+    kit.start()
+    sim = CertSim()
+    sim.add(123)
+    await kit.kit.round(sim)
+    (row,) = await kit.memory.state.answers.certificates(url="")
+    revoked = Revocations([Revoked(row.issuer, row.serial, row.spki, 1)])
+    kit.kit.sources.known = Known({(row.issuer, row.serial): 1}, revoked)
+    await kit.tasks.add_rejudge([(row.log_id, row.log_index)] * 2)
+    (task,) = await kit.open_tasks()
+    assert (task.kind, len(json.loads(task.spec)["places"])) == (REJUDGE, 1)
+    assert await kit.tasks.work() is False
+    found = rules_of(await kit.kit.alerts(item=ITEM))
+    assert sorted(each[:2] for each in found) == [("T-01", S2), ("T-18", S1)]
+    await kit.tasks.add_rejudge([])
+    assert await kit.open_tasks() == []
+
+
+async def test_an_item_that_is_gone_by_then_is_no_work(kit):
+    sim = CertSim()
+    sim.add(123)
+    await kit.kit.round(sim)
+    await kit.tasks.add_enrol(kit.watch())
+    kit.kit.watchlist = Watchlist()
+    assert await kit.tasks.work() is False
+    assert await kit.open_tasks() == []
+    assert kit.again.read == []
