@@ -28,6 +28,7 @@ from ctlog.config import Config, parse_listen, parse_networks
 from ctlog.errors import ConfigError, FatalError
 from ctlog.folder import METADATA_KEY, Folder, clock_ms, open_folder
 from ctlog.http.answers import Answer
+from ctlog.http.bulk import Bulk
 from ctlog.http.limits import AllowList, Buckets, Proxies, source_key
 from ctlog.http.metrics import Metrics
 from ctlog.http.monitoring import Reads
@@ -67,13 +68,17 @@ class App:
             Buckets("source", config.limits.source_rate, config.limits.source_burst, source_key),
             Buckets("issuer", config.limits.issuer_rate, config.limits.issuer_burst),
             Buckets("root", config.limits.root_rate, config.limits.root_burst))
-        submissions = Submissions(state.log, lambda: state.accepted.admit, gate, self._verifier, metrics, clock_ms)
+        self._submissions = Submissions(
+            state.log, lambda: state.accepted.admit, gate, self._verifier, metrics, clock_ms)
+        bounds = Bounds(config.limits.body_bytes, config.limits.request_s, config.limits.connections)
+        self._bulk = Bulk(self._submissions, bounds)
         reads = Reads(state.log, published, lambda: state.accepted.ders)
         files = Files(published, state.metadata)
         self.site = Site(
-            {**submissions.routes(), **reads.routes(), **files.exact_routes(), **self._own_routes()},
+            {**self._submissions.routes(), **self._bulk.routes(), **reads.routes(), **files.exact_routes(),
+             **self._own_routes()},
             {**files.prefix_routes(), "/sct/": Route("sct", {"GET": reads.get_sct})},
-            Bounds(config.limits.body_bytes, config.limits.request_s, config.limits.connections),
+            bounds,
             Proxies(parse_networks(config.trusted_proxies, "trusted_proxies")), metrics.request)
         self._protocols = Connections(self.site)
         state.connections = lambda: self._protocols.open
@@ -130,6 +135,7 @@ class App:
             await asyncio.wait({sequencing, stopping}, return_when=asyncio.FIRST_COMPLETED)
             for server in self._listening:
                 server.close()
+            self._bulk.stop()
             self._protocols.pre_shutdown()
             if not sequencing.done():
                 await self.log.close()

@@ -2,7 +2,8 @@
 
 Spec: the members of a tiled log in version 3 of the log list (`description`, `log_id`, `key`, `submission_url`,
 `monitoring_url`, `mmd`, `temporal_interval`), and those that operators publish about themselves (`log_spec`, `status`,
-`final_tree_head`, `log_software`). In scope: these members. Out of scope: serving them.
+`final_tree_head`, `log_software`); `bulk_submission_path` is ours (docs/bulk-submission.md). In scope: these members.
+Out of scope: serving them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from ctlog.wire.b64 import format_base64
 from ctlog.wire.checkpoint import SignedHead
 from ctlog.wire.rfc6962 import LogKey
 
+BULK_PATH = "bulk/v1/"
+"""Below the submission prefix."""
+
 
 def log_v3_json(config: Config, key: LogKey, final: SignedHead | None) -> bytes:
     """The description. `final` is the last head of a log that has ended."""
@@ -26,6 +30,7 @@ def log_v3_json(config: Config, key: LogKey, final: SignedHead | None) -> bytes:
         "log_id": format_base64(key.log_id),
         "key": format_base64(key.spki),
         "submission_url": config.public_submission_url,
+        "bulk_submission_path": BULK_PATH,
         "monitoring_url": config.public_monitoring_url,
         "mmd": config.mmd_s,
         "log_spec": "static-ct-api",

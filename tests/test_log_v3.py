@@ -7,6 +7,7 @@ import hashlib
 import json
 
 from ctlog.config import parse
+from ctlog.http.bulk import PREFIX
 from ctlog.log_v3 import log_v3_json
 from ctlog.sequencer.signer import SeedSigner, sign_head
 
@@ -23,6 +24,7 @@ def test_an_active_log() -> None:
     assert value["submission_url"] == value["monitoring_url"] == "https://log.example/2026/"
     assert (value["description"], value["mmd"], value["status"]) == ("d", 60, "active")
     assert value["log_spec"] == "static-ct-api"
+    assert f"/{value['bulk_submission_path']}" == PREFIX  # docs/bulk-submission.md
     assert value["temporal_interval"] == {"start_inclusive": "2026-01-01T00:00:00Z",
                                           "end_exclusive": "2027-01-01T00:00:00Z"}
     assert value["log_software"]["name"] == "ctlog"

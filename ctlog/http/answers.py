@@ -6,7 +6,8 @@ Out of scope: writing it to a connection (`ctlog.http.server`), errors (`ctlog.h
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -18,18 +19,29 @@ NO_STORE = "no-store"  # everything else; a shared cache once served one query's
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
+NDJSON = "application/x-ndjson"
 OCTETS = "application/octet-stream"
 CERTIFICATE = "application/pkix-cert"
 
 
+class Sink(Protocol):
+    """Takes a streamed answer's parts; raises ConnectionResetError when the client is gone."""
+
+    async def write(self, data: bytes) -> None: ...
+
+
 class Answer(NamedTuple):
-    """One response. `headers` are further ones, as they go out; Date, Content-Length and CORS are the server's."""
+    """One response. `headers` are further ones, as they go out; Date, Content-Length and CORS are the server's.
+
+    With `stream`, which a route must announce (`streamed`), it writes the body, part by part, in the place of `body`.
+    """
 
     status: int
     body: bytes
     content_type: str = JSON
     cache: str = NO_STORE
     headers: tuple[tuple[str, str], ...] = ()
+    stream: Callable[[Sink], Awaitable[None]] | None = None
 
 
 def json_answer(value: Any, status: int = 200, cache: str = NO_STORE) -> Answer:

@@ -129,7 +129,8 @@ class Lane(asyncio.Protocol):
             return
         match = _HEAD.match(buffer, 0, MAX_HEAD_BYTES)
         length = -1 if match is None else body_length(match[1], match[4])
-        if match is None or not 0 <= length <= self._site.bounds.body_bytes:
+        site = self._site
+        if match is None or not 0 <= length <= site.bounds.body_bytes or match[2] in site.streamed:
             self._hand_over()
             return
         at = match.end()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 from aiohttp import web
@@ -22,6 +22,7 @@ from ctlog.http.answers import Answer
 from ctlog.http.lane import KEEPALIVE_S, Lane, Lanes
 from ctlog.http.problems import answer_to
 from ctlog.http.site import LARGE_BYTES, Call, Site, too_large, too_slow
+from ctlog.http.streaming import StreamedReply
 
 logger = logging.getLogger("ctlog.http")
 
@@ -85,6 +86,8 @@ class _Server(web.Server):
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         answer = await self.site.answer(_AiohttpCall(request, self.site))
+        if answer.stream is not None:
+            return StreamedReply(self.site, answer)
         # A client that was refused before its body was read is cut off rather than listened to.
         return _Reply(self.site, answer, close=not request.content.is_eof())
 
@@ -147,11 +150,22 @@ class _AiohttpCall(Call):
         except TimeoutError:
             raise too_slow(seconds) from None
         except (RequestPayloadError, ConnectionError):
-            raise MalformedError("the body does not follow HTTP, or was broken off", field="body",
-                                 reason="bad-http") from None
+            raise _broken_off() from None
         if len(body) > limit:
             raise too_large(limit)
         return body
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        try:
+            while part := await self._request.content.readany():
+                yield part
+        except (RequestPayloadError, ConnectionError):
+            raise _broken_off() from None
+
+
+def _broken_off() -> MalformedError:
+    sentence = "the body does not follow HTTP, or was broken off"
+    return MalformedError(sentence, field="body", reason="bad-http")
 
 
 class _Reply(web.StreamResponse):

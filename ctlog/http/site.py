@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import NamedTuple
@@ -56,6 +56,10 @@ class Call(ABC):
     async def body(self) -> bytes:
         """The whole body. Raises RefusedError, "body-too-large", before it is read whole, or "request-timeout"."""
 
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The body as it comes, of any length, with no limit in time. Raises MalformedError when it is broken off."""
+        yield await self.body()
+
 
 Handler = Callable[[Call], Awaitable[Answer]]
 Observer = Callable[[str, int, float], None]
@@ -71,10 +75,12 @@ class Bounds(NamedTuple):
 
 
 class Route(NamedTuple):
-    """A name for the metrics, and a handler for each method. HEAD and OPTIONS need none."""
+    """A name for the metrics, and a handler for each method. HEAD and OPTIONS need none. `streamed`: it reads its
+    request while it answers."""
 
     name: str
     methods: Mapping[str, Handler]
+    streamed: bool = False
 
     @property
     def allowed(self) -> str:
@@ -91,6 +97,8 @@ class Site:
         self.proxies = proxies
         self.outgoing_bytes = 0
         """Bytes of large answers that wait for their readers."""
+        self.streamed = frozenset(path.encode() for path, route in exact.items() if route.streamed)
+        """Paths whose answers are streamed: these are not for the lane."""
         self._exact = dict(exact)
         self._prefixes = tuple(prefixes.items())
         self._observe = observe
@@ -114,13 +122,16 @@ class Site:
         self._observe(name, answer.status, time.perf_counter() - started)
         return answer
 
-    def head(self, answer: Answer, *, close: bool = False, keep_alive: bool = False) -> bytes:
+    def head(self, answer: Answer, *, close: bool = False, keep_alive: bool = False, chunked: bool = False) -> bytes:
         """Everything before the body. `close` and `keep_alive` say what Connection says; neither: nothing."""
-        status, body, content_type, cache, headers = answer
+        status, body, content_type, cache, headers, stream = answer
         lines = [_STATUS_LINE[status], _CORS, cache, "\r\nDate: ", self._now(), "\r\n"]
         if status != 204:
-            lines += ("Content-Type: ", content_type, "\r\nX-Content-Type-Options: nosniff\r\nContent-Length: ",
-                      str(len(body)), "\r\n")
+            lines += ("Content-Type: ", content_type, "\r\nX-Content-Type-Options: nosniff\r\n")
+        if chunked:
+            lines.append("Transfer-Encoding: chunked\r\n")
+        elif status != 204 and stream is None:
+            lines += ("Content-Length: ", str(len(body)), "\r\n")
         for name, value in headers:
             lines += (name, ": ", value, "\r\n")
         if close:

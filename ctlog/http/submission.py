@@ -49,6 +49,10 @@ Admit = Callable[[Sequence[bytes], EntryType, int], Planned]
 """(chain as DER, kind, now in ms) -> what may be logged. Raises MalformedError, RefusedError."""
 
 
+Tell = Callable[[int, bytes | Exception], None]
+"""(which submission, its SCT as JSON or why there is none)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """Who may submit, and how much. Buckets by source address, by issuing CA's certificate, by accepted root."""
@@ -103,12 +107,78 @@ class Submissions:
             pending = await self._admitted(body, kind)
             place, new = await self._sequence(pending)
         except Exception as error:
-            self._metrics.refused(name, error.reason if isinstance(error, CtlogError) else "internal")
+            self._refused(name, error)
             raise
         signed = await self._sign(log.form.leaf(pending, place.index, place.timestamp_ms))
         self._metrics.accepted(name, new)
-        return Answer(200, self._sct % (place.timestamp_ms, _base64(format_leaf_index(place.index)),
-                                        _base64(format_digitally_signed(signed))))
+        return Answer(200, self._answer(place, signed))
+
+    def check_welcome(self, call: Call) -> None:
+        """May this submitter submit, and would the log take anything now? Raises RefusedError, FrozenError,
+        BusyError."""
+        if not self._gate.allowed.open:
+            self._gate.allowed.check(call.source, call.header("Authorization"))
+        self._log.check_accepting()
+
+    @property
+    def pool_size(self) -> int:
+        """How many submissions may wait."""
+        return self._log.settings.pool_size
+
+    @property
+    def places(self) -> int:
+        """How many submissions more would find a place in the pool now."""
+        return self._log.settings.pool_size - self._log.waiting - self._unpooled
+
+    def plan(self, source: str, body: bytes, name: str) -> Planned:
+        """The steps of one of many up to its signatures. Raises why not. From here on it counts as one that will want a
+        place, until `finish_all` ends."""
+        try:
+            self._check_room()
+            self._gate.sources.take(source, time.monotonic())
+            planned = self._admit()(decode_chain(body), _CALLS[name], self._clock())
+        except Exception as error:
+            self._refused(name, error)
+            raise
+        self._unpooled += 1
+        return planned
+
+    async def finish_all(self, planned: Sequence[Planned], name: str, tell: Tell) -> None:
+        """The other steps, each taken for all before the next; `tell` is called once for each, with its place in
+        `planned`, as soon as its outcome is known."""
+        unpooled = len(planned)
+
+        async def finish(at: int, pending: PendingEntry) -> None:
+            nonlocal unpooled
+            unpooled -= 1
+            self._unpooled -= 1
+            try:
+                place, new = await self._sequence(pending)
+                leaf = self._log.form.leaf(pending, place.index, place.timestamp_ms)
+                answer = self._answer(place, self._log.signer.digitally_sign(leaf))
+            except Exception as error:
+                self._refused(name, error)
+                tell(at, error)
+            else:
+                self._metrics.accepted(name, new)
+                tell(at, answer)
+
+        try:
+            checked = await self._verifier.verify_each([each.checks for each in planned])
+            for at, bad in enumerate(checked):
+                if bad is not None:
+                    self._refused(name, bad)
+                    tell(at, bad)
+            await asyncio.gather(*(finish(at, each.pending) for at, each in enumerate(planned) if checked[at] is None))
+        finally:
+            self._unpooled -= unpooled
+
+    def _refused(self, name: str, error: Exception) -> None:
+        self._metrics.refused(name, error.reason if isinstance(error, CtlogError) else "internal")
+
+    def _answer(self, place: Sequenced, signed: DigitallySigned) -> bytes:
+        return self._sct % (place.timestamp_ms, _base64(format_leaf_index(place.index)),
+                            _base64(format_digitally_signed(signed)))
 
     def _check_room(self) -> None:
         """Would the log take it? Raises FrozenError, PoolFullError or another BusyError.

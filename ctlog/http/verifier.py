@@ -43,18 +43,36 @@ class Verifier:
             return
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((checks, done))
-        if len(self._waiting) == 1:  # after this turn's other requests have joined
-            if self._executor is None:
-                loop.call_soon(self._run_in_loop, loop)
-            elif self._busy < self._threads:
-                loop.call_soon(self._hand_over, loop)
+        self._put(loop, [(checks, done)])
         await done
+
+    async def verify_each(self, submissions: Sequence[Sequence[Check]]) -> list[Exception | None]:
+        """For each submission None, or what its first bad check raised; none of it is raised here."""
+        loop = asyncio.get_running_loop()
+        waiting: list[_Waiting] = [(checks, loop.create_future()) for checks in submissions]
+        self._put(loop, waiting)
+        outcomes: list[Exception | None] = []
+        for _, done in waiting:
+            try:
+                await done
+            except Exception as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(None)
+        return outcomes
 
     def close(self) -> None:
         """Finish what is under way and end the threads."""
         if self._executor is not None:
             self._executor.shutdown(wait=True)
+
+    def _put(self, loop: asyncio.AbstractEventLoop, submissions: list[_Waiting]) -> None:
+        if submissions and not self._waiting:  # after this turn's other requests have joined
+            if self._executor is None:
+                loop.call_soon(self._run_in_loop, loop)
+            elif self._busy < self._threads:
+                loop.call_soon(self._hand_over, loop)
+        self._waiting += submissions
 
     def _run_in_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         batch, self._waiting = self._waiting[:BATCH_IN_LOOP], self._waiting[BATCH_IN_LOOP:]

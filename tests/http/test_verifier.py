@@ -114,3 +114,11 @@ def test_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, threads in [(1, 0), (2, 1), (4, 3), (64, 8)]:
         monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid, cores=cores: set(range(cores)), raising=False)
         assert threads_for(-1) == threads
+
+
+async def test_each_of_many_has_its_own_outcome(verifier: Verifier) -> None:
+    submissions = [[] if n % 5 == 4 else [Good(), Bad()] if n % 7 == 3 else [Good()] for n in range(200)]
+    outcomes = await verifier.verify_each(submissions)
+    assert [isinstance(outcome, RefusedError) for outcome in outcomes] == [len(each) == 2 for each in submissions]
+    assert {type(outcome) for outcome in outcomes} == {type(None), RefusedError}
+    assert await verifier.verify_each([]) == []
