@@ -16,7 +16,10 @@ from aiohttp.test_utils import TestServer
 from ctlog.wire.rfc6962 import SignedCertificateTimestamp, SignedEntry, TimestampedEntry, sct_to_json
 from tests.small_log import AUTHORITY, KEY, NOW, SmallLog, tbs
 
-__all__ = ["AUTHORITY", "FINALS", "KEY", "NOW", "PRECERTIFICATES", "FakeLog", "error", "in_a_thread", "make_sct"]
+__all__ = ["AUTHORITY", "CUT", "FINALS", "KEY", "NOW", "PRECERTIFICATES", "FakeLog", "error", "in_a_thread", "make_sct"]
+
+CUT = object()
+"""An answer that is none: the log breaks off."""
 
 FINALS = [AUTHORITY.certificate_for(tbs(n)) for n in range(20)]
 PRECERTIFICATES = [AUTHORITY.precertificate(tbs(n)) for n in range(20)]
@@ -36,6 +39,7 @@ class FakeLog:
         self.most_at_once = self._now = 0
         self.app = web.Application()
         self.app.router.add_post("/a/log/ct/v1/{call}", self.handle)
+        self.app.router.add_post("/a/log/bulk/v1/{call}", self.many)
         self.app.router.add_get("/a/log/{path:.+}", self.read)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -55,6 +59,35 @@ class FakeLog:
             return web.json_response(self.alter(self.sign(chain)))
         finally:
             self._now -= 1
+
+    async def many(self, request: web.Request) -> web.StreamResponse:
+        """Bulk submission: each line is answered as `answers` say; without an answer of its own it ends there."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        counts = [0, 0]
+        number = 0
+        async for line in request.content:
+            number += 1
+            chain = [base64.b64decode(c) for c in json.loads(line)["chain"]]
+            self.paths.append(f"bulk {request.match_info['call']}")
+            self.headers.append(request.headers)
+            answer = next(self.answers, None)
+            answer = answer(chain) if callable(answer) else answer
+            if answer is CUT:
+                return response
+            said: Any = {"status": 200}
+            if answer is None:
+                self.chains.append(chain)
+                said |= self.alter(self.sign(chain))
+            else:
+                said |= {"status": answer.status, **json.loads(answer.body)}
+                if "Retry-After" in answer.headers:
+                    said["retry_after"] = int(answer.headers["Retry-After"])
+            counts[said["status"] != 200] += 1
+            await response.write(json.dumps({"line": number, **said}).encode() + b"\n")
+        end = {"end": True, "accepted": counts[0], "refused": counts[1]}
+        await response.write(json.dumps(end).encode() + b"\n")
+        return response
 
     def sign(self, chain: list[bytes]) -> dict[str, Any]:
         return sct_to_json(self.log.add(chain))

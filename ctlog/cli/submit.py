@@ -40,7 +40,8 @@ class _Input(NamedTuple):
 @click.option("--intermediates", multiple=True, type=_FILE, metavar="PEM ...", help="CA certificates for the chains.")
 @click.option("--key", "key_text", metavar="KEY", help="The log's key: PEM, base64, or a file with it. Without "
               "it, the key that the log itself publishes is believed.")
-@click.option("--at-once", default=64, show_default=True, type=click.IntRange(1, 1024), help="How many are under way.")
+@click.option("--at-once", default=64, show_default=True, type=click.IntRange(1, 1024),
+              help="How many are under way; more where the log takes many in one request.")
 @click.option("--receipts", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Where SCTs are kept, so that an interrupted run goes on.  [default: in your state folder]")
 @click.option("--again", is_flag=True, help="Ask the log again for what it has given before.")
@@ -86,15 +87,17 @@ def submit(
 async def _run(
     url: str, key: LogKey | None, pool: IssuerPool, wanted: _Input, store: Receipts, at_once: int, tally: _Tally
 ) -> None:
-    from ctlog.client.submit import Submitter, published_key, session
+    from ctlog.client.log_client import bulk_path, published_key, session
+    from ctlog.client.submit import Submitter
 
     async with session(at_once) as http:
         if key is None:
             key = await published_key(http, url)
             say_error(f"Without --key, the key that {url} publishes is believed; its log id is {key.log_id.hex()}.")
         submitter = Submitter(
-            url, key, pool, http, receipts=store, token=os.environ.get("CTLOG_TOKEN", ""), in_flight=at_once
-        )
+            url, key, pool, http, receipts=store, token=os.environ.get("CTLOG_TOKEN", ""), in_flight=at_once,
+            bulk_path=await bulk_path(http, url) if wanted.total > at_once > 1 else "",
+        )  # fmt: skip
         await submitter.run(_certificates(wanted, tally.sources), tally.report)
 
 

@@ -14,8 +14,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ctlog.client.issuers import IssuerPool
+from ctlog.client.log_client import published_key, session
 from ctlog.client.receipts import Receipts
-from ctlog.client.submit import Logged, Outcome, Refused, Submitter, published_key, session, signed_entry
+from ctlog.client.submit import Logged, Outcome, Refused, Submitter, signed_entry
 from ctlog.errors import BusyError, CtlogError, FrozenError, MalformedError, RefusedError, TransportError
 from ctlog.wire.rfc6962 import format_sct, sct_to_json
 from ctlog.wire.static_ct import format_leaf_index

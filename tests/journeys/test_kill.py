@@ -20,7 +20,8 @@ from ctlog import issuance
 from ctlog.cli.getter import drive, getter
 from ctlog.client.inclusion import advance
 from ctlog.client.issuers import IssuerPool
-from ctlog.client.submit import Logged, Outcome, Submitter, session, signed_entry
+from ctlog.client.log_client import session
+from ctlog.client.submit import Logged, Outcome, Submitter, signed_entry
 from ctlog.client.trusted import LogPolicy, TrustedLog
 from ctlog.folder import Folder, open_folder
 from ctlog.issuance import DAY_MS, Key
