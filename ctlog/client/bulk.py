@@ -1,0 +1,200 @@
+"""The submitter's end of a bulk submission: docs/bulk-submission.md is the spec.
+
+In scope: one streamed request that is kept open, whose lines many callers may share; answers go to whoever asked, in
+the order in which they come. A log that reads slowly is felt in `ask`, which waits. Out of scope: trying again, and
+whether an answer is good (`ctlog.client.log_client`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import aiohttp
+import msgspec
+
+from ctlog.errors import RefusedError, TransportError
+
+MAX_LINE = 64 << 10
+"""Bytes of one answer."""
+SILENCE_S = 60.0
+"""A log that says nothing for so long, while it owes answers, is gone."""
+_IN_WAITING = 2  # writes that are made ready before the log has read the one before them
+_CONNECT_S = 20.0
+
+
+class BulkAnswer(msgspec.Struct):
+    """One line of a log's answer: an SCT's members with status 200, or why there is none. `end` is the last one."""
+
+    line: int = 0
+    status: int = 0
+    sct_version: int = 0
+    id: bytes = b""
+    timestamp: int = 0
+    extensions: bytes = b""
+    signature: bytes = b""
+    reason: str = ""
+    error_message: str = ""
+    retry_after: int | None = None
+    end: bool = False
+    accepted: int = 0
+    refused: int = 0
+
+
+Tell = Callable[[int, BulkAnswer], None]
+_DECODER = msgspec.json.Decoder(BulkAnswer)
+
+
+class _Asked:
+    """One call of `ask`: its lines, the number of the first (0 until it is sent), and how many answers it is owed."""
+
+    __slots__ = ("bodies", "done", "first", "owed", "tell")
+
+    def __init__(self, bodies: Sequence[bytes], tell: Tell) -> None:
+        self.bodies = bodies
+        self.first = 0
+        self.owed = len(bodies)
+        self.tell = tell
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class BulkStream:
+    """One streamed request. It opens with the first `ask`; when it has `ended`, for whatever reason, make another.
+
+    `url` is the call's, such as `https://log.example/bulk/v1/add-pre-chain`.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> None:
+        self.url = url
+        self.ended = False
+        self._http = http
+        self._headers = {**headers, "Content-Type": "application/x-ndjson"}
+        self._outgoing: asyncio.Queue[_Asked | None] = asyncio.Queue(_IN_WAITING)
+        self._owed: dict[int, _Asked] = {}  # by line number
+        self._waiting: set[_Asked] = set()
+        self._sent = 0
+        self._answered = 0
+        self._conversation: asyncio.Task[None] | None = None
+
+    async def ask(self, bodies: Sequence[bytes], tell: Tell) -> None:
+        """Submit each of `bodies`, a JSON object on one line; returns when each has its answer.
+
+        `tell(place, answer)` is called for each. Raises TransportError when the log ends the conversation first, and
+        RefusedError, "no-bulk", when there is no such call; what was not told by then may or may not be logged.
+        """
+        if self.ended:
+            raise TransportError(f"{self.url}: the conversation has ended")
+        if self._conversation is None:
+            self._conversation = asyncio.create_task(self._converse())
+        asked = _Asked(bodies, tell)
+        self._waiting.add(asked)
+        try:
+            if self._outgoing.full():
+                put = asyncio.ensure_future(self._outgoing.put(asked))
+                await asyncio.wait((put, asked.done), return_when=asyncio.FIRST_COMPLETED)
+                put.cancel()
+            else:
+                self._outgoing.put_nowait(asked)
+            await asked.done
+        finally:
+            asked.done.cancel()
+            self._waiting.discard(asked)
+            if asked.first:  # else nothing of it was sent, and these numbers are somebody else's
+                for number in range(asked.first, asked.first + len(bodies)):
+                    self._owed.pop(number, None)
+
+    async def close(self) -> None:
+        """Say that nothing more comes, and wait for the end. Raises nothing."""
+        conversation = self._conversation
+        if conversation is None or self.ended:
+            return
+        put = asyncio.ensure_future(self._outgoing.put(None))
+        await asyncio.wait((put, conversation), return_when=asyncio.FIRST_COMPLETED, timeout=SILENCE_S)
+        put.cancel()
+        await asyncio.wait((conversation,), timeout=SILENCE_S)
+        conversation.cancel()
+
+    async def _converse(self) -> None:
+        error: Exception = TransportError(f"{self.url} ended the conversation")
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+        try:
+            async with self._http.post(
+                self.url, data=self._lines(), headers=self._headers, allow_redirects=False, timeout=timeout
+            ) as response:
+                if response.status == 200:
+                    await self._read(response.content)
+                else:
+                    error = await _refusal(response, self.url)
+        except (aiohttp.ClientError, ValueError, ConnectionError) as problem:
+            error = TransportError(f"{self.url} cannot be reached: {problem or type(problem).__name__}")
+        except TimeoutError:
+            error = TransportError(f"{self.url} did not answer in time")
+        except TransportError as problem:
+            error = problem
+        finally:
+            self.ended = True
+            for asked in self._waiting:
+                if not asked.done.done():
+                    asked.done.set_exception(error)
+                    asked.done.exception()  # whoever waits is told; if nobody does, nobody needs to be
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        while (asked := await self._outgoing.get()) is not None:
+            if asked.done.done():  # whoever asked has gone
+                continue
+            asked.first = self._sent + 1
+            self._sent += len(asked.bodies)
+            for number in range(asked.first, self._sent + 1):
+                self._owed[number] = asked
+            yield b"\n".join(asked.bodies) + b"\n"
+
+    async def _read(self, content: aiohttp.StreamReader) -> None:
+        """Raises TransportError for anything but an orderly end."""
+        rest = b""
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    part = await content.readany()
+            except TimeoutError:
+                if self._owed:
+                    raise
+                continue
+            if not part:
+                raise TransportError(f"{self.url} broke off")
+            *lines, rest = (rest + part if rest else part).split(b"\n")
+            if len(rest) > MAX_LINE:
+                raise TransportError(f"{self.url} answers with lines that are too long")
+            for line in lines:
+                if self._told(line):
+                    return
+
+    def _told(self, line: bytes) -> bool:
+        """Hand on one answer; whether it was the last."""
+        try:
+            answer = _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise TransportError(f"{self.url} answers what is no line of a bulk submission: {error}") from None
+        if answer.end:
+            if answer.status:
+                raise TransportError(f"{self.url} ended the conversation: {answer.error_message}",
+                                     reason=answer.reason or None)
+            if answer.accepted + answer.refused != self._answered:
+                raise TransportError(f"{self.url} counts other answers than it gave")
+            return True
+        self._answered += 1
+        asked = self._owed.pop(answer.line, None)
+        if asked is not None and not asked.done.done():
+            asked.tell(answer.line - asked.first, answer)
+            asked.owed -= 1
+            if not asked.owed:
+                asked.done.set_result(None)
+        return False
+
+
+async def _refusal(response: aiohttp.ClientResponse, url: str) -> Exception:
+    """What a status other than 200 means: there is no such call, or not now."""
+    if response.status in (404, 405, 411, 501):
+        return RefusedError(f"{url} is no bulk submission (status {response.status})", reason="no-bulk")
+    body = await response.content.read(MAX_LINE)
+    shown = body[:200].decode("utf-8", "replace")
+    return TransportError(f"{url} answered {response.status}: {shown}")
