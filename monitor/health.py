@@ -1,0 +1,235 @@
+"""Is all well? What is stored about logs, channels and the monitor's own parts, turned into alerts to the operator.
+
+In scope: which troubles there are now, each with an id that stays the same as long as it lasts, so that it is raised
+once, and over when it is no longer here. Transport trouble, silence and backlog are told as what they are and never as
+misbehaviour; a log that contradicts itself is told elsewhere (`monitor.follow.misbehaviour`), and never as backlog.
+Pure. Out of scope: storing, resolving, and asking again (`monitor.daemon`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from monitor.rules.values import say, say_time
+from monitor.state.rows import HEALTH, OPERATOR, S2, S3, ChannelRow, Gap, LogRow, NewAlert
+
+PREFIX = "health-"
+"""Begins the id of every alert from here."""
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+TROUBLE_MS = 15 * MINUTE_MS
+"""After so long a log, or a channel, that fails is told."""
+BEHIND_MS = HOUR_MS
+UNPROVEN_MS = HOUR_MS
+LATE_MS = HOUR_MS
+SOURCE_MS = 6 * HOUR_MS
+"""After so long an outside source that fails is told."""
+
+
+class Trouble(NamedTuple):
+    """Something that is not as it should be. `kind` and `subject` are its identity; `about`: the log, if it is one."""
+
+    kind: str
+    subject: str
+    severity: int
+    summary: str
+    reason: str
+    next: str
+    about: bytes = b""
+    not_over: str = ""
+    """A channel over which this cannot be told."""
+
+    @property
+    def id(self) -> str:
+        """Of its alert."""
+        return f"{PREFIX}{self.kind}-{hashlib.sha256(f'{self.kind} {self.subject}'.encode()).hexdigest()[:32]}"
+
+
+class Behind(NamedTuple):
+    """A log was `target` entries long at `since_ms`, and is not read that far yet. per_s, left_s: as it goes now."""
+
+    target: int
+    since_ms: int
+    per_s: float = 0.0
+    left_s: float | None = None
+
+
+class Failure(NamedTuple):
+    """A source, a file or a part of the monitor fails since then; `sentence` says how. `is_grave`: told at once."""
+
+    sentence: str
+    since_ms: int
+    is_grave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """All that health looks at.
+
+    logs: those that are followed now. added_ms, mmd_ms: by log id, since when, and the merge delay that it promises.
+    sources: outside sources by name. parts: of the monitor itself, by what they do. lost: names of logs that no list
+    names any more. channels: how they fare; configured: those that there are.
+    """
+
+    logs: Sequence[LogRow] = ()
+    gaps: Sequence[Gap] = ()
+    added_ms: Mapping[bytes, int] = field(default_factory=dict)
+    mmd_ms: Mapping[bytes, int] = field(default_factory=dict)
+    behind: Mapping[bytes, Behind] = field(default_factory=dict)
+    channels: Sequence[ChannelRow] = ()
+    configured: frozenset[str] = frozenset()
+    sources: Mapping[str, Failure] = field(default_factory=dict)
+    parts: Mapping[str, Failure] = field(default_factory=dict)
+    lost: Sequence[str] = ()
+    mistake: str = ""
+    """What is wrong with the configuration or the watch list as they are in their files now; "" if nothing."""
+
+
+def troubles(now_ms: int, vitals: Vitals) -> list[Trouble]:
+    """Everything that is not well."""
+    found: list[Trouble] = []
+    gaps: dict[bytes, list[Gap]] = {}
+    for gap in vitals.gaps:
+        gaps.setdefault(gap.log_id, []).append(gap)
+    for log in vitals.logs:
+        found += _of_log(now_ms, log, vitals, gaps.get(log.log_id, []))
+    for channel in vitals.channels:
+        found += _of_channel(now_ms, channel, channel.name in vitals.configured)
+    found += _of_sources(now_ms, vitals.sources)
+    for name, failure in vitals.parts.items():
+        sentence = f"The part of the monitor that {name} fails since {say_time(failure.since_ms)}: {failure.sentence}"
+        found.append(Trouble("part", name, S2, f"The monitor fails: {name}", sentence, _ASK_US))
+    for name in vitals.lost:
+        sentence = f"The log list does not name {say(name)} any more. It is followed all the same."
+        found.append(Trouble("lost-log", name, S3, f"{say(name)} left the log list", sentence, _LOST_NEXT))
+    if vitals.mistake:
+        sentence = f"{vitals.mistake}. What was in force before stays in force."
+        found.append(Trouble("mistake", "", S2, "The configuration has a mistake", sentence, _MISTAKE_NEXT))
+    return found
+
+
+def alerts(found: Iterable[Trouble], channels: Sequence[str], now_ms: int) -> list[NewAlert]:
+    """The alerts that tell of troubles, over these channels; of a channel that fails over the others, if there are."""
+    return [_alert(trouble, channels, now_ms) for trouble in found]
+
+
+# Logs ---------------------------------------------------------------------------------------------------------------
+
+
+def _of_log(now_ms: int, log: LogRow, vitals: Vitals, gaps: Sequence[Gap]) -> Iterable[Trouble]:
+    name = say(log.name)
+    contact = log.last_contact_ms
+    if contact is None:
+        contact = vitals.added_ms.get(log.log_id, now_ms)
+    if now_ms - contact >= TROUBLE_MS:
+        why = f": {log.last_error}" if log.last_error else ""
+        sentence = f"{name} has not answered since {say_time(contact)}{why}."
+        yield Trouble(
+            "unreachable", log.log_id.hex(), S2, f"{name} does not answer", sentence, _UNREACHABLE_NEXT, log.log_id
+        )
+    elif log.failing_since_ms is not None and now_ms - log.failing_since_ms >= TROUBLE_MS:
+        since, evidence = say_time(log.failing_since_ms), f" The evidence is in {log.accused}." if log.accused else ""
+        sentence = f"{name} answers, but cannot be read on since {since}: {log.last_error}.{evidence}"
+        yield Trouble(
+            "unreadable-log", log.log_id.hex(), S2, f"{name} cannot be read", sentence, _UNREACHABLE_NEXT, log.log_id
+        )
+    elif log.head_ms is not None and now_ms - log.head_ms >= vitals.mmd_ms.get(log.log_id, 24 * HOUR_MS):
+        sentence = f"{name} answers, but its newest head is of {say_time(log.head_ms)}: it takes nothing in any more."
+        yield Trouble(
+            "silent", log.log_id.hex(), S2, f"{name} has no fresh head", sentence, _SILENT_NEXT, log.log_id
+        )
+    behind = vitals.behind.get(log.log_id)
+    is_lying = bool(log.accused) and log.failing_since_ms is not None  # then that is why, and it was told
+    if behind is not None and now_ms - behind.since_ms >= BEHIND_MS and not is_lying:
+        left = behind.target - log.position.frontier.size
+        since = say_time(behind.since_ms)
+        sentence = f"{name} had {behind.target:,} entries at {since}, and {left:,} of them are not read yet."
+        yield Trouble("behind", log.log_id.hex(), S3, f"{name} is not read to its end", sentence, _BEHIND_NEXT,
+                      log.log_id)  # fmt: skip
+    if log.unproven_since_ms is not None and now_ms - log.unproven_since_ms >= UNPROVEN_MS:
+        since = say_time(log.unproven_since_ms)
+        sentence = f"Entries of {name} were read since {since} that no signed head has proven. They were told as seen."
+        yield Trouble("unproven", log.log_id.hex(), S2, f"{name} does not prove its entries", sentence, _UNPROVEN_NEXT,
+                      log.log_id)  # fmt: skip
+    if gaps:
+        count = sum(gap.hi - gap.lo for gap in gaps)
+        spans = ", ".join(f"{gap.lo:,} to {gap.hi - 1:,}" for gap in gaps[:5])
+        sentence = f"{count:,} entries of {name} could not be read as they were signed ({spans}); they are asked for."
+        yield Trouble(
+            "gap", log.log_id.hex(), S2, f"{count:,} entries of {name} are not read", sentence, _GAP_NEXT, log.log_id
+        )
+
+
+# Channels, sources ----------------------------------------------------------------------------------------------------
+
+
+def _of_channel(now_ms: int, channel: ChannelRow, is_configured: bool) -> Iterable[Trouble]:
+    name = say(channel.name)
+    since = channel.failing_since_ms
+    if since is not None and now_ms - since >= TROUBLE_MS and is_configured:
+        sentence = f"Nothing gets through to {name} since {say_time(since)}: {channel.last_error}."
+        summary = f"The channel {name} fails"
+        yield Trouble("channel", channel.name, S2, summary, sentence, _CHANNEL_NEXT, not_over=channel.name)
+    elif channel.oldest_waiting_ms is not None and now_ms - channel.oldest_waiting_ms >= LATE_MS:
+        why = "" if is_configured else "; the configuration has no such channel"
+        oldest = say_time(channel.oldest_waiting_ms)
+        sentence = f"{channel.waiting:,} messages wait for {name}, the oldest since {oldest}{why}."
+        summary = f"Messages to {name} are late"
+        yield Trouble("late", channel.name, S2, summary, sentence, _CHANNEL_NEXT, not_over=channel.name)
+    if channel.dead:
+        sentence = f"{channel.dead:,} messages to {name} were given up: {channel.last_error or 'it did not take them'}."
+        summary = f"Messages to {name} were given up"
+        yield Trouble("dead", channel.name, S2, summary, sentence, _DEAD_NEXT, not_over=channel.name)
+
+
+def _of_sources(now_ms: int, sources: Mapping[str, Failure]) -> Iterable[Trouble]:
+    for name, failure in sources.items():
+        if failure.is_grave or now_ms - failure.since_ms >= SOURCE_MS:
+            since = say_time(failure.since_ms)
+            sentence = f"{say(name, 200)} cannot be used since {since}: {failure.sentence}"
+            severity = S2 if failure.is_grave else S3
+            yield Trouble("source", name, severity, f"{say(name)} cannot be used", sentence, _SOURCE_NEXT)
+
+
+def _alert(trouble: Trouble, channels: Sequence[str], now_ms: int) -> NewAlert:
+    body = {
+        "kind": HEALTH,
+        "trouble": trouble.kind,
+        "reason": trouble.reason,
+        "next": trouble.next,
+        "log": {"id": trouble.about.hex()} if trouble.about else None,
+        "seen_ms": now_ms,
+    }
+    others = tuple(each for each in channels if each != trouble.not_over)
+    return NewAlert(
+        id=trouble.id,
+        kind=HEALTH,
+        severity=trouble.severity,
+        rule=trouble.kind,
+        rules=(trouble.kind,),
+        addressee=OPERATOR,
+        summary=trouble.summary,
+        body=json.dumps(body).encode(),
+        channels=others or tuple(channels),
+        thread=trouble.id,
+        log_id=trouble.about,
+    )
+
+
+_UNREACHABLE_NEXT = (
+    "Look whether the network here is well, and whether others reach the log. What it takes in meanwhile is read when "
+    "it answers again: nothing is passed over, but it is told late."
+)
+_SILENT_NEXT = "Ask its operator whether the log has ended. If so, see where its CAs log now, and follow that log."
+_BEHIND_NEXT = "Until it is read to its end, certificates may stand there of which nobody was told. It goes on."
+_UNPROVEN_NEXT = "Ask the log's operator for a head: an entry that no head covers can still be withdrawn."
+_GAP_NEXT = "Owners may be concerned by these entries. What was served instead was told: ask the log's operator."
+_CHANNEL_NEXT = "Mend it, and try it with `ctlog-monitor test`. Messages are kept and tried again."
+_DEAD_NEXT = "Mend the channel, then send them again: `ctlog-monitor status` names them."
+_SOURCE_NEXT = "What it said before stays in force. See whether the URL or file is still right."
+_LOST_NEXT = "Find out why. As long as the state remembers the log it is followed."
+_MISTAKE_NEXT = "Correct the file: it is read again by itself."
+_ASK_US = "It is tried again by itself. If it stays, it is a fault of the monitor: report it, with this sentence."
