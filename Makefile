@@ -21,7 +21,7 @@ run: .venv/.installed
 	@.venv/bin/ctlog demo data --port $(PORT)
 
 test: .venv/.installed
-	@.venv/bin/python -m pytest -m 'not trial'
+	@.venv/bin/python -m pytest -n auto -m 'not trial'
 
 trial: .venv/.installed
 	@.venv/bin/python -m pytest -m trial

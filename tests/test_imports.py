@@ -43,7 +43,7 @@ MAY_ENTER = {
 PURE = re.compile(
     r"ctlog\.(errors|merkle|wire|x509|tn|admission)(\..*)?"
     r"|ctlog\.client\.(trusted|evidence|evidence_text|sct|sct_policy|passport|dossier|log_list|stapled|lru)"
-    r"|ctlog\.client\.(verdict|credential|coverage|call_cache|diversion|activation)"
+    r"|ctlog\.client\.(verdict|credential|coverage|call_cache|diversion|activation|submission)"
     r"|ctlog\.sequencer\.plan"
     r"|monitor\.(entry|glance|holder|salvage|rcs|rules(\..*)?|watchlist|alert|health|claims)"
     r"|monitor\.(items|number_index|reading_roles|replay|toml_places|watch_file)"

@@ -56,7 +56,7 @@ _COMMANDS = {
     "submit": "submit",
     "verify": "verify",
     "prove": "prove",
-    "evidence": "evidence",
+    "verify-evidence": "evidence",
     "show": "show",
     "fsck": "check",
     "create": "operate",

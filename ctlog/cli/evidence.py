@@ -1,4 +1,4 @@
-"""`ctlog evidence`: does this file show that a log lied?"""
+"""`ctlog verify-evidence`: does this file show that a log lied?"""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ctlog.errors import UsageError
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command("verify-evidence")
 @click.argument("file", type=_FILE)
 @click.option("--key", "key_text", metavar="KEY", help="The log's key, from a source that you trust.")
 @json_option
-def evidence(file: Path, key_text: str | None, as_json: bool) -> int:
+def verify_evidence(file: Path, key_text: str | None, as_json: bool) -> int:
     """Check a file of evidence against a log, offline.
 
     Without --key the key in the file is believed, which shows only that whoever has that key contradicted themselves.
 
     Exit code 0: it holds; 1: it does not; 2: it cannot be read.
     """
-    from ctlog.client.evidence import verify_evidence
+    from ctlog.client import evidence
 
     given = read_key(key_text).key if key_text is not None else None
     if key_text is not None and given is None:
         raise UsageError("evidence is checked with the log's own key, not its checkpoint key")
-    verdict = verify_evidence(file.read_text("utf-8", "replace"), given)
+    verdict = evidence.verify_evidence(file.read_text("utf-8", "replace"), given)
     if as_json:
         kind = verdict.evidence.kind
         say_json({"result": "holds", "proof": verdict.is_proof, "kind": kind, "sentence": verdict.sentence})

@@ -174,7 +174,8 @@ def report_lie(lie: Misbehaviour, as_json: bool) -> None:
     )  # fmt: skip
     say_error(
         f"ctlog: THE LOG CONTRADICTS ITSELF: {lie}.", f"The evidence is in {path}.", f"{what}:",
-        f"ctlog evidence {path}.", "Do not rely on this log's SCTs, and send the file to whoever told you to trust it.",
+        f"ctlog verify-evidence {path}.",
+        "Do not rely on this log's SCTs, and send the file to whoever told you to trust it.",
     )  # fmt: skip
 
 

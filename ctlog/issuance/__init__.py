@@ -6,8 +6,9 @@ Specs: RFC 5280 section 4 (what a certificate is), ATIS-1000080 section 6.4.1 (S
     write       DER, piece by piece              authority   a CA, and what it signs
     extensions  one by one                       profiles    SHAKEN, delegates
     keys        whoever signs                    rcs         messaging clients
+    issue       what is submitted, and what is made of the SCTs
 
-are the names of this module, made without a network: `ctlog.client.submit` brings what they make to a log.
+are the names of this module, made without a network. `ctlog.issuance.issuer` brings it all to logs and back.
 
 Out of scope: keeping keys, and whom a number belongs to.
 """
@@ -38,6 +39,14 @@ from ctlog.issuance.extensions import (
     tel_names,
     tn_auth_list,
     tn_auth_list_by_reference,
+)
+from ctlog.issuance.issue import (
+    certificate_submission,
+    check_final,
+    detached_list,
+    final_certificate,
+    plain_certificate,
+    precertificate,
 )
 from ctlog.issuance.keys import ECDSA_SHA256, Key, Signer
 from ctlog.issuance.profiles import (
@@ -72,19 +81,25 @@ __all__ = [
     "authority_constraints",
     "authority_key_id",
     "carrier_proof",
+    "certificate_submission",
+    "check_final",
     "claim_constraints",
     "crl_distribution_point",
     "delegate_authority",
     "delegate_leaf",
+    "detached_list",
     "example_authority",
     "extended_key_usage",
     "extension",
+    "final_certificate",
     "intermediate",
     "key_id",
     "name",
     "number_range",
     "one",
+    "plain_certificate",
     "policies",
+    "precertificate",
     "precertificate_signer",
     "rcs_intermediate",
     "rcs_leaf",

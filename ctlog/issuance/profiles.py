@@ -9,7 +9,7 @@ profile, for tests issue what no CA should: `ctlog show` tells the findings.
 
 ATIS-1000080, as far as it is published, has a closed list of extensions, and the SCT list is not in it. A CA that keeps
 to the letter issues these certificates without SCTs in them, logs them by add-chain, and hands the SCTs on beside them
-(`ctlog.issuance.issue.Issuer.issue_detached`); draft-ietf-stir-certificate-transparency wants them embedded.
+(`ctlog.issuance.issuer.Issuer.issue_detached`); draft-ietf-stir-certificate-transparency wants them embedded.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Out of scope: making the carrier's proof. Its frame is written here (`carrier_pr
 signs is between it and the vendor, so the signature is handed in.
 
 The profile's list of extensions is closed and has no SCT list: such a certificate is logged as it is, by add-chain, and
-its SCTs travel beside it (`ctlog.issuance.issue.Issuer.issue_detached`).
+its SCTs travel beside it (`ctlog.issuance.issuer.Issuer.issue_detached`).
 """
 
 from __future__ import annotations

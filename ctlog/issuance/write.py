@@ -84,7 +84,7 @@ def attribute(key: str, text: str, tag: int) -> bytes:
 
 def items(der: bytes) -> list[bytes]:
     """The elements inside one constructed element. Raises MalformedError."""
-    (at, hi), out = only_child(der, der[0], "tbs"), []
+    (at, hi), out = only_child(der, der[0] if der else 0x30, "tbs"), []
     for _, _, end in children(der, at, hi, "tbs"):
         out.append(der[at:end])
         at = end

@@ -128,8 +128,8 @@ def test_a_fork_leaves_evidence_that_can_be_checked_offline(log: SmallLog, capsy
     err = capsys.readouterr().err
     (path,) = evidence_files()
     assert "THE LOG CONTRADICTS ITSELF" in err
-    assert f"ctlog evidence {path}" in err
-    assert run(["evidence", str(path), "--key", "key.pem"]) == 0
+    assert f"ctlog verify-evidence {path}" in err
+    assert run(["verify-evidence", str(path), "--key", "key.pem"]) == 0
     out = capsys.readouterr().out
     assert "two different trees of 6 entries" in out
     assert "It is a proof." in out
@@ -145,7 +145,7 @@ def test_a_damaged_tile_is_recorded_as_what_it_is(log: SmallLog, capsys: pytest.
     assert run(["verify", "3.pem", *LOG]) == 1
     assert "try again from another network" in capsys.readouterr().err
     (path,) = evidence_files()
-    assert run(["evidence", str(path)]) == 0
+    assert run(["verify-evidence", str(path)]) == 0
     assert "It is a record" in capsys.readouterr().out
 
 
@@ -156,12 +156,12 @@ def test_evidence_that_was_tampered_with_does_not_hold(log: SmallLog, capsys: py
     (path,) = evidence_files()
     text = path.read_text()
     path.write_text(text.replace("AAAAAAAAAAAAAAAA", "AAAAAAAABAAAAAAA", 1))
-    assert run(["evidence", str(path)]) in (1, 2)
+    assert run(["verify-evidence", str(path)]) in (1, 2)
     path.write_text("hello")
-    assert run(["evidence", str(path)]) == 2
+    assert run(["verify-evidence", str(path)]) == 2
     path.write_text(text)
-    assert run(["evidence", str(path), "--key", log.vkey]) == 2
-    assert run(["evidence", str(path), "--json"]) == 0
+    assert run(["verify-evidence", str(path), "--key", log.vkey]) == 2
+    assert run(["verify-evidence", str(path), "--json"]) == 0
     assert '"kind": "fork"' in capsys.readouterr().out
 
 
