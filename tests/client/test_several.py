@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import itertools
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,50 +17,11 @@ from ctlog.client.several import Destination, Gathered, Several, SubmissionPolic
 from ctlog.client.submission import Submission
 from ctlog.errors import CtlogError, FrozenError, RefusedError, SctError, TransportError, UsageError
 from ctlog.issuance.issue import certificate_submission
-from ctlog.wire.rfc6962 import EntryType, SignedEntry, sct_to_json
 from tests.issued import AUTHORITY, NOW, shaken
+from tests.several_logs import Scripted, SocketLog, submission
 from tests.wire_values import TestLog
 
 REFUSAL = RefusedError("no", reason="unknown-root")
-
-
-def submission(at: int) -> Submission:
-    return Submission((b"leaf %d" % at,), SignedEntry(EntryType.X509, b"leaf %d" % at))
-
-
-class Scripted:
-    """What a LogClient looks like from here; `does` says, by place, what the log answers."""
-
-    def __init__(self, seed: int, does: Callable[[int], Any] = lambda place: None) -> None:
-        self.log = TestLog(seed)
-        self.key = self.log.key
-        self.url = f"https://log{seed}.example/"
-        self.failing = False
-        self.does = does
-        self.asked = self.cancelled = 0
-
-    def promise(self, one: Submission, place: int = 0, at_ms: int = NOW) -> Promise:
-        return self.log.sct(one.entry, at_ms, place)
-
-    async def add_many(self, submissions: Sequence[Submission], tell: Callable[[int, Promise], None]) -> None:
-        self.asked += 1
-        try:
-            for place, one in enumerate(submissions):
-                answer = self.does(place)
-                if isinstance(answer, asyncio.Event):
-                    await answer.wait()
-                    answer = None
-                if isinstance(answer, GaveUp):
-                    raise answer
-                if answer == "silent":
-                    continue
-                await asyncio.sleep(0)
-                tell(place, self.promise(one, place) if answer is None else answer)
-            if any(self.does(place) == "silent" for place in range(len(submissions))):
-                await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
 
 
 def several(clients: Sequence[Any], *policy: float, operators: str = "abcdefgh", **more: Any) -> Several:
@@ -270,22 +226,6 @@ def test_the_answer_is_the_decision_over_what_came(
 # With real clients and sockets ----------------------------------------------------------------------------------------
 
 
-class SocketLog:
-    """A log that signs what comes, by its own key, as `wrong` makes it."""
-
-    def __init__(self, seed: int, wrong: Callable[[dict[str, Any]], Any] = lambda answer: answer) -> None:
-        self.log, self.wrong, self.places = TestLog(seed), wrong, itertools.count()
-        app = web.Application()
-        app.router.add_post("/ct/v1/add-chain", self.handle)
-        self.server = TestServer(app)
-
-    async def handle(self, request: web.Request) -> web.Response:
-        leaf = base64.b64decode(json.loads(await request.read())["chain"][0])
-        now_ms = time.time_ns() // 1_000_000
-        sct = self.log.sct(SignedEntry(EntryType.X509, leaf), now_ms, next(self.places))
-        return web.json_response(self.wrong(sct_to_json(sct)))
-
-
 async def test_real_logs_one_of_which_lies_and_one_is_gone() -> None:
     honest, second = SocketLog(1), SocketLog(2)
     liar = SocketLog(3, lambda answer: {**answer, "timestamp": answer["timestamp"] + 1})
@@ -293,10 +233,10 @@ async def test_real_logs_one_of_which_lies_and_one_is_gone() -> None:
         await log.server.start_server()
     gone = SocketLog(4)
     await gone.server.start_server()
-    address = str(gone.server.make_url("/"))
+    address = gone.url
     await gone.server.close()
     async with session() as http:
-        urls = [str(log.server.make_url("/")) for log in (honest, second, liar)] + [address]
+        urls = [log.url for log in (honest, second, liar)] + [address]
         clients = [LogClient(url, TestLog(seed).key, http) for seed, url in enumerate(urls, 1)]
         logs = [Destination(client, f"operator {at}") for at, client in enumerate(clients)]
         group = Several(logs, SubmissionPolicy(2, 2, 20, 0.2), lambda: time.time_ns() // 1_000_000)
