@@ -69,7 +69,8 @@ LISTS: Mapping[str, tuple[str, Callable[[str], Value]]] = {
 }
 """Key of a table -> (kind of its items, how one is read)."""
 
-_KEYS = (*LISTS, "name", "tell", "trust_domain", "exclude", "language", "expect")
+MEMBERS = (*LISTS, "name", "tell", "trust_domain", "exclude", "language", "expect")
+"""Of a table."""
 _EXPECT = ("issuers", "holders", "keys", "max_validity_days", "ranges", "codes", "uris")
 _NAME = re.compile(r"[^\s/](?:[^/\x00-\x1f\x7f]{0,62}[^\s/])?\Z")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z")
@@ -133,7 +134,7 @@ def _read_document(document: Mapping[str, Any], added_ms: Callable[[str], int]) 
 
 
 def _read_table(table: Mapping[str, Any], path: Path, added_ms: int) -> Iterable[Item]:
-    _check_keys(table, _KEYS, path)
+    _check_keys(table, MEMBERS, path)
     group = _read_group(table, path)
     if "codes" in table and group.trust_domain is None:
         sentence = "a code is only unique in one trust domain: add trust_domain"

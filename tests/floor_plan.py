@@ -30,9 +30,10 @@ class Module:
 
     @property
     def room(self) -> str:
-        """The first name below ctlog, such as "wire" or "config"; "ctlog/__init__" for that file; "monitor"."""
+        """The first name below ctlog, such as "wire" or "config"; "ctlog/__init__" for that file; "monitor", but for
+        its commands, which are "monitor/cli"."""
         program, *rest = self.name.split(".")
-        return "monitor" if program == "monitor" else rest[0] if rest else "ctlog/__init__"
+        return _monitor(rest) if program == "monitor" else rest[0] if rest else "ctlog/__init__"
 
     @property
     def tree(self) -> ast.Module:
@@ -65,7 +66,7 @@ def entered(module: Module) -> Iterator[tuple[str, Import]]:
             if one.name != "ctlog.__version__":
                 yield (rest[0] if rest else "ctlog/__init__"), one
         elif program == "monitor":
-            yield "monitor", one
+            yield _monitor(rest), one
 
 
 def known(name: str) -> str | None:
@@ -74,6 +75,10 @@ def known(name: str) -> str | None:
     while name and name not in names:
         name = name.rpartition(".")[0]
     return name or None
+
+
+def _monitor(rest: list[str]) -> str:
+    return "monitor/cli" if rest[:1] == ["cli"] else "monitor"
 
 
 @cache

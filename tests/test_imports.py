@@ -36,6 +36,7 @@ MAY_ENTER = {
     "app": "*",
     "cli": "*",
     "monitor": "errors merkle wire x509 tn client",
+    "monitor/cli": "errors merkle wire x509 tn client cli monitor",
     "ctlog/__init__": "errors merkle wire x509 tn client",
 }
 
@@ -46,6 +47,7 @@ PURE = re.compile(
     r"|ctlog\.client\.(verdict|credential|coverage|call_cache|diversion|activation|submission)"
     r"|ctlog\.sequencer\.plan"
     r"|monitor\.(entry|glance|holder|salvage|rcs|rules(\..*)?|watchlist|alert|health|claims)"
+    r"|monitor\.(new_config|watch_table|handed)"
     r"|monitor\.(items|number_index|reading_roles|replay|toml_places|watch_file)"
 )
 IMPURE = {

@@ -12,86 +12,31 @@ its functions, so that `ctlog verify` starts in a tenth of a second.
 
 from __future__ import annotations
 
-import importlib
-import os
 import sys
-from typing import Any
 
 import click
 
 from ctlog import __version__
-from ctlog.errors import (
-    BusyError,
-    ConfigError,
-    CtlogError,
-    FrozenError,
-    MalformedError,
-    NotFoundError,
-    OperatorError,
-    RefusedError,
-    TransportError,
-    UsageError,
-    VerificationError,
-)
+from ctlog.cli.program import SETTINGS, LazyGroup, run_program
 
-GOOD, NO, WRONG_USE, COULD_NOT = 0, 1, 2, 3
-
-# The first class that fits decides.
-_CODES: tuple[tuple[type[CtlogError], int], ...] = (
-    (VerificationError, NO),
-    (NotFoundError, NO),
-    (RefusedError, NO),
-    (FrozenError, NO),
-    (MalformedError, WRONG_USE),
-    (UsageError, WRONG_USE),
-    (ConfigError, WRONG_USE),
-    (TransportError, COULD_NOT),
-    (BusyError, COULD_NOT),
-    (OperatorError, COULD_NOT),
-)
-
-# Name: the file in this folder that holds it. The order is the order of `ctlog --help`.
+# Name: the module that holds it. The order is the order of `ctlog --help`.
 _COMMANDS = {
-    "demo": "demo",
-    "submit": "submit",
-    "verify": "verify",
-    "prove": "prove",
-    "verify-evidence": "evidence",
-    "show": "show",
-    "fsck": "check",
-    "create": "operate",
-    "serve": "operate",
-    "roots": "roots",
-    "freeze": "operate",
-    "reindex": "check",
-    "migrate": "check",
-    "log-list": "log_list",
-    "verify-service": "verify_service",
+    "demo": "ctlog.cli.demo",
+    "submit": "ctlog.cli.submit",
+    "verify": "ctlog.cli.verify",
+    "prove": "ctlog.cli.prove",
+    "verify-evidence": "ctlog.cli.evidence",
+    "show": "ctlog.cli.show",
+    "fsck": "ctlog.cli.check",
+    "create": "ctlog.cli.operate",
+    "serve": "ctlog.cli.operate",
+    "roots": "ctlog.cli.roots",
+    "freeze": "ctlog.cli.operate",
+    "reindex": "ctlog.cli.check",
+    "migrate": "ctlog.cli.check",
+    "log-list": "ctlog.cli.log_list",
+    "verify-service": "ctlog.cli.verify_service",
 }
-
-
-class _Commands(click.Group):
-    """A group that imports a command's file when the command is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"ctlog.cli.{_COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        return command
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            import difflib
-
-            near = difflib.get_close_matches(args[0], _COMMANDS, 1)
-            hint = f"; did you mean {near[0]}?" if near else "; `ctlog --help` lists them"
-            raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx) from error
 
 
 def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
@@ -103,7 +48,7 @@ def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) ->
     ctx.exit()
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=LazyGroup, lazily=_COMMANDS, context_settings=SETTINGS)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
     help="Show the version and which hashing kernel runs.",
@@ -125,11 +70,6 @@ def cli() -> None:
     """
 
 
-def exit_code(error: CtlogError) -> int:
-    """The exit code that says what `error` means."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), COULD_NOT)
-
-
 def main(args: list[str] | None = None) -> None:
     """Run one command and end the process."""
     sys.exit(run(args))
@@ -137,42 +77,4 @@ def main(args: list[str] | None = None) -> None:
 
 def run(args: list[str] | None = None) -> int:
     """Run one command; returns its exit code. Whatever fails is said in one sentence on stderr."""
-    from ctlog.cli.output import say_error
-
-    try:
-        result = cli.main(args, prog_name="ctlog", standalone_mode=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else GOOD
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        say_error(_sentence(error.format_message()), _usage(error))
-        return WRONG_USE
-    except (KeyboardInterrupt, click.Abort):
-        say_error("ctlog: interrupted.")
-        return COULD_NOT
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet too
-        return COULD_NOT
-    except CtlogError as error:
-        say_error(_sentence(str(error)))
-        return exit_code(error)
-    except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        say_error(_sentence(f"{name}{error.strerror or error}"))
-        return COULD_NOT
-    except Exception as error:
-        if os.environ.get("CTLOG_TRACEBACK"):
-            raise
-        what = f"{type(error).__name__}: {error}"
-        say_error(f"ctlog: a fault in ctlog itself: {what}. CTLOG_TRACEBACK=1 shows where; please report it.")
-        return COULD_NOT
-
-
-def _sentence(text: str) -> str:
-    return f"ctlog: {text}" if text.endswith((".", "?")) else f"ctlog: {text}."
-
-
-def _usage(error: click.ClickException) -> str:
-    ctx = getattr(error, "ctx", None)
-    return f"`{ctx.command_path} --help` explains it." if ctx is not None and ctx.parent is not None else ""
+    return run_program(cli, "ctlog", args)

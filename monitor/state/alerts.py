@@ -45,12 +45,13 @@ class Alerts:
 
     async def find(
         self, *, status: str | None = None, kind: str | None = None, item: str | None = None, thread: str | None = None,
-        since_ms: int = 0, limit: int = 100,
+        of: str | None = None, worst: int | None = None, since_ms: int = 0, limit: int = 100,
     ) -> list[AlertRow]:  # fmt: skip
-        """Alerts, the newest first."""
-        wanted = {"status": status, "kind": kind, "item": item, "thread": thread}
+        """Alerts, the newest first. of: an item's id, or the name of its group; worst: this severity, and graver."""
+        wanted = {"status": status, "kind": kind, "item": item, "thread": thread, "of": of, "worst": worst}
         given = {name: value for name, value in wanted.items() if value is not None}
-        where = " ".join(f"AND {name} = :{name}" for name in given)
+        special = {"of": "(item = :of OR item_group = :of)", "worst": "severity <= :worst"}
+        where = " ".join(f"AND {special.get(name, f'{name} = :{name}')}" for name in given)
         where = f"WHERE created_ms >= :since {where} ORDER BY created_ms DESC, id LIMIT :limit"
         query = f"SELECT {COLUMNS} FROM alerts {where}"
         values = {**given, "since": since_ms, "limit": limit}

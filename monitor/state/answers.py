@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ctlog.errors import NotFoundError
 from monitor.state.database import Database
 from monitor.state.rows import Authorisation, CertificateRow, EventRow, ItemRow, Snapshot
 
+_PUT_ITEM = (
+    "INSERT INTO items (id, spec, added_ms) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET spec = ?2, "
+    "added_ms = CASE WHEN removed_ms IS NULL THEN added_ms ELSE ?3 END, removed_ms = NULL"
+)
 _CERTIFICATE = "issuer, serial, spki, log_id, log_index, not_after_ms, url"
 _AUTHORISATION = "id, kind, value, item, by, note, created_ms, until_ms"
 
@@ -27,12 +31,26 @@ class Answers:
 
     async def put_items(self, items: Sequence[tuple[str, bytes]], now_ms: int) -> None:
         """Watch these: (id, specification). One that is there keeps the time when it was added."""
-        query = (
-            "INSERT INTO items (id, spec, added_ms) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET spec = ?2, "
-            "added_ms = CASE WHEN removed_ms IS NULL THEN added_ms ELSE ?3 END, removed_ms = NULL"
-        )
         rows = [(item, spec, now_ms) for item, spec in items]
-        await self._database.write(lambda connection: connection.executemany(query, rows))
+        await self._database.write(lambda connection: connection.executemany(_PUT_ITEM, rows))
+
+    async def change_items(
+        self, ids: Sequence[str], change: Callable[[dict[str, bytes]], Mapping[str, bytes | None]], now_ms: int
+    ) -> None:
+        """Store what `change` makes of these items, in one transaction with reading them; None: watch it no longer.
+
+        `change` is given the specifications of those that are watched, by id, and may raise: then nothing is stored.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            query = "SELECT id, spec FROM items WHERE removed_ms IS NULL AND id IN (SELECT value FROM json_each(?))"
+            changed = change(dict(connection.execute(query, (json.dumps(list(ids)),)).fetchall()))
+            rows = [(item, spec, now_ms) for item, spec in changed.items() if spec is not None]
+            connection.executemany(_PUT_ITEM, rows)
+            gone = [(now_ms, item) for item, spec in changed.items() if spec is None]
+            connection.executemany("UPDATE items SET removed_ms = ? WHERE id = ? AND removed_ms IS NULL", gone)
+
+        await self._database.write(work)
 
     async def remove_item(self, item: str, now_ms: int) -> None:
         """Watch it no longer. Raises NotFoundError."""
@@ -114,6 +132,11 @@ class Answers:
         """A porting or SIM change was reported."""
         query = "INSERT INTO events (kind, number, at_ms, note) VALUES (?, ?, ?, ?)"
         await self._database.write(lambda connection: connection.execute(query, (kind, number, at_ms, note)))
+
+    async def add_events(self, events: Sequence[tuple[str, str, int, str]]) -> None:
+        """Many at once, all or none: (kind, number, when in ms, note)."""
+        query = "INSERT INTO events (kind, number, at_ms, note) VALUES (?, ?, ?, ?)"
+        await self._database.write(lambda connection: connection.executemany(query, events))
 
     async def events(self, number: str | None = None, *, since_ms: int = 0) -> list[EventRow]:
         """The events of one number, or all, oldest first."""

@@ -28,6 +28,25 @@ async def test_items(answers):
     assert (await answers.items())[0] == ("a", b"4", NOW + 8, None)
 
 
+async def test_items_are_changed_all_or_none(answers):
+    await answers.put_items([("a", b"1"), ("b", b"2")], NOW)
+
+    def change(found):
+        assert found == {"a": b"1", "b": b"2"}
+        return {"a": b"11", "b": None, "c": b"3"}
+
+    await answers.change_items(["a", "b", "z"], change, NOW + 5)
+    assert [(row.id, row.spec, row.added_ms) for row in await answers.items()] == [
+        ("a", b"11", NOW), ("c", b"3", NOW + 5)]  # fmt: skip
+
+    def refuse(found):
+        raise NotFoundError("no")
+
+    with pytest.raises(NotFoundError):
+        await answers.change_items(["a"], refuse, NOW + 6)
+    assert [row.id for row in await answers.items()] == ["a", "c"]
+
+
 async def test_a_running_daemon_notices_what_a_command_changed(tmp_path):
     make_state(tmp_path, NOW)
     async with State.open(tmp_path) as daemon, State.open(tmp_path, exclusive=False) as command:
