@@ -26,6 +26,7 @@ import aiohttp
 from ctlog import __version__
 from ctlog.client.bulk import BulkAnswer, BulkStream
 from ctlog.client.log_answers import REQUEST_S, TRY_AGAIN, Reply, ask, json_answer, read_bulk, request
+from ctlog.client.submission import Submission
 from ctlog.errors import (
     CtlogError,
     FrozenError,
@@ -38,7 +39,6 @@ from ctlog.wire.rfc6962 import (
     EntryType,
     LogKey,
     SignedCertificateTimestamp,
-    SignedEntry,
 )
 
 IN_FLIGHT = 64
@@ -46,13 +46,6 @@ PATIENCE_S = 120.0
 _MAX_BACK_OFF_S = 30.0
 MAX_SERVER_ERRORS = 4  # the same certificate answered 500 so often is given up, for it may be the cause
 _PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*/?")
-
-
-class Submission(NamedTuple):
-    """A chain in DER, leaf first, and what its SCT is signed over."""
-
-    chain: Sequence[bytes]
-    entry: SignedEntry
 
 
 Promise = SignedCertificateTimestamp | CtlogError

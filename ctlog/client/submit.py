@@ -20,8 +20,9 @@ from dataclasses import dataclass
 import aiohttp
 
 from ctlog.client.issuers import IssuerPool
-from ctlog.client.log_client import IN_FLIGHT, PATIENCE_S, GaveUp, LogClient, Promise, Submission
+from ctlog.client.log_client import IN_FLIGHT, PATIENCE_S, GaveUp, LogClient, Promise
 from ctlog.client.receipts import Receipts
+from ctlog.client.submission import Submission
 from ctlog.errors import CtlogError, MalformedError, RefusedError, VerificationError
 from ctlog.wire.rfc6962 import (
     EntryType,

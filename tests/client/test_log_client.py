@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ctlog.client.log_client import GaveUp, LogClient, Promise, Submission, bulk_path, describe, session
+from ctlog.client.log_client import GaveUp, LogClient, Promise, bulk_path, describe, session
+from ctlog.client.submission import Submission
 from ctlog.client.submit import signed_entry
 from ctlog.errors import (
     BusyError,
