@@ -171,7 +171,7 @@ def parse_config(text: str, name: str = FILE_NAME, check_channel: Check = lambda
 
 
 def _config(document: Mapping[str, Any], check_channel: Check) -> Config:
-    top = _read(document, TOP, (), also=_TABLES)
+    top = read_keys(document, TOP, (), also=_TABLES)
     if not top["contact"] or not top["contact"].isprintable() or not top["contact"].isascii():
         raise _MistakeError("the contact is an address or a URL in one line of ASCII", ("contact",))
     if top["audit"] not in ("watched", "none"):
@@ -212,7 +212,7 @@ def _channels(document: Mapping[str, Any], check: Check) -> Mapping[str, Mapping
 
 
 def _log(table: Mapping[str, Any], path: Path) -> LogConfig:
-    read = _read(table, LOG, path)
+    read = read_keys(table, LOG, path)
     if bool(read["log_v3"]) == bool(read["url"]):
         raise _MistakeError("a log has either `url` and `key`, or `log_v3`", path)
     if read["form"] not in (TILES, ENTRIES):
@@ -261,7 +261,7 @@ def _log_list(document: Mapping[str, Any]) -> LogListConfig | None:
     if "log_list" not in document:
         return None
     path: Path = ("log_list",)
-    read = _read(_table(document, "log_list"), LOG_LIST, path)
+    read = read_keys(_table(document, "log_list"), LOG_LIST, path)
     if not read["source"]:
         raise _MistakeError("the log list has no source", path)
     begin = _begin(read["begin"], (*path, "begin"))
@@ -269,7 +269,7 @@ def _log_list(document: Mapping[str, Any]) -> LogListConfig | None:
 
 
 def _roots(table: Mapping[str, Any], path: Path) -> RootsConfig:
-    read = _read(table, ROOTS, path)
+    read = read_keys(table, ROOTS, path)
     for key in ("trust_domain", "files"):
         if not read[key]:
             raise _MistakeError(f"roots need `{key}`", path)
@@ -277,7 +277,7 @@ def _roots(table: Mapping[str, Any], path: Path) -> RootsConfig:
 
 
 def _sources(document: Mapping[str, Any]) -> SourcesConfig:
-    read = _read(_table(document, "sources"), SOURCES, ("sources",))
+    read = read_keys(_table(document, "sources"), SOURCES, ("sources",))
     for at, url in enumerate(read["crl"]):
         if not url.startswith("https://"):
             raise _MistakeError("only https URLs are fetched", ("sources", "crl", at))
@@ -301,7 +301,10 @@ def _tables(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return tables
 
 
-def _read(table: Mapping[str, Any], keys: tuple[Key, ...], path: Path, also: tuple[str, ...] = ()) -> dict[str, Any]:
+def read_keys(
+    table: Mapping[str, Any], keys: tuple[Key, ...], path: Path = (), also: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The values of a table. Raises UsageError, with `path`, for an unknown key and for a value of another kind."""
     known = {key.name: key for key in keys}
     for name in table:
         if name not in known and name not in also:

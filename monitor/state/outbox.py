@@ -7,8 +7,9 @@ sending, back-off, digests (`monitor.tell`).
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.state.alerts import COLUMNS, alert_row, insert_alerts
 from monitor.state.database import Database
@@ -17,9 +18,13 @@ from monitor.state.rows import ChannelRow, NewAlert, OutboxRow
 _ALERT = ", ".join(f"alerts.{name}" for name in COLUMNS.split(", "))
 _MINE = (
     "outbox.id, outbox.channel, outbox.kind, outbox.status, outbox.due_ms, outbox.created_ms, outbox.attempts, "
-    "outbox.last_error, outbox.done_ms"
+    "outbox.tried_ms, outbox.last_error, outbox.done_ms"
 )
-_MESSAGES = f"SELECT {_MINE}, {_ALERT} FROM outbox JOIN alerts ON alerts.id = outbox.alert_id"
+_WIDTH = len(_MINE.split(", "))
+_JOINED = "FROM outbox JOIN alerts ON alerts.id = outbox.alert_id"
+_MESSAGES = f"SELECT {_MINE}, {_ALERT} {_JOINED}"
+_WITHOUT_BODIES = _MESSAGES.replace("alerts.body", "x''")
+_THESE = "IN (SELECT value FROM json_each(?))"
 
 
 class Outbox:
@@ -28,12 +33,24 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def due(self, now_ms: int, *, channel: str | None = None, limit: int = 100) -> list[OutboxRow]:
-        """What should be sent now, the longest due first; for one channel or for all."""
+    async def due(
+        self, now_ms: int, *, channel: str | None = None, limit: int = 100, bodies: bool = True
+    ) -> list[OutboxRow]:
+        """What should be sent now, for one channel or for all: the gravest alerts first, then the longest due.
+
+        bodies: whether each alert is read whole; without, its `body` is b"", and thousands can be looked at.
+        """
         where = "AND outbox.channel = ?" if channel is not None else ""
         values = (now_ms, *([channel] if channel is not None else []), limit)
-        where = f"WHERE outbox.status = 'waiting' AND outbox.due_ms <= ? {where} ORDER BY due_ms, outbox.id LIMIT ?"
-        return await self._select(f"{_MESSAGES} {where}", values)
+        order = "ORDER BY alerts.severity > 1, outbox.due_ms, outbox.id"
+        chosen = f"SELECT outbox.id {_JOINED} WHERE outbox.status = 'waiting' AND outbox.due_ms <= ? {where} {order}"
+        query = f"{_MESSAGES if bodies else _WITHOUT_BODIES} WHERE outbox.id IN ({chosen} LIMIT ?) {order}"
+        return await self._select(query, values)
+
+    async def get(self, ids: Sequence[int], *, bodies: bool = True) -> list[OutboxRow]:
+        """These messages, as they stand now, in the order of their ids. bodies: as for `due`."""
+        query = f"{_MESSAGES if bodies else _WITHOUT_BODIES} WHERE outbox.id {_THESE} ORDER BY outbox.id"
+        return await self._select(query, (_list(ids),))
 
     async def next_due_ms(self, channel: str | None = None) -> int | None:
         """When the next waiting message is due; None where none waits."""
@@ -47,6 +64,18 @@ class Outbox:
         """The channels for which messages wait, configured or not."""
         query = "SELECT DISTINCT channel FROM outbox WHERE status = 'waiting' ORDER BY channel"
         return await self._database.read(lambda connection: [row[0] for row in connection.execute(query)])
+
+    async def failing_threads(self, channel: str, threads: Iterable[str], now_ms: int) -> dict[str, tuple[int, int]]:
+        """Those of these threads of which a message was tried in vain and waits: its id, and when it is due again."""
+        query = (
+            f"SELECT alerts.thread, min(outbox.id), max(outbox.due_ms) {_JOINED} WHERE outbox.status = 'waiting' "
+            f"AND outbox.channel = ? AND outbox.attempts > 0 AND outbox.due_ms > ? AND alerts.thread {_THESE} "
+            "GROUP BY alerts.thread"
+        )
+        values = (channel, now_ms, json.dumps([thread for thread in threads if thread]))
+        return await self._database.read(
+            lambda connection: {row[0]: (row[1], row[2]) for row in connection.execute(query, values)}
+        )
 
     async def mark_sent(self, ids: Sequence[int], now_ms: int) -> None:
         """These reached their channel."""
@@ -64,25 +93,56 @@ class Outbox:
 
         await self._database.write(work)
 
-    async def mark_failed(self, ids: Sequence[int], next_ms: int, error: str, now_ms: int) -> None:
-        """These did not get through; they are due again at `next_ms`."""
+    async def mark_failed(self, ids: Sequence[int], next_ms: int | Sequence[int], error: str, now_ms: int) -> None:
+        """These did not get through; they are due again at `next_ms`, which may be given for each of them."""
+        when = [next_ms] * len(ids) if isinstance(next_ms, int) else next_ms
 
         def work(connection: sqlite3.Connection) -> None:
-            query = "UPDATE outbox SET due_ms = ?, attempts = attempts + 1, last_error = ? WHERE id = ?"
-            connection.executemany(query, [(next_ms, error[:500], each) for each in ids])
+            what = "due_ms = ?, attempts = attempts + 1, tried_ms = coalesce(tried_ms, ?), last_error = ?"
+            rows = [(due_ms, now_ms, error[:500], each) for each, due_ms in zip(ids, when, strict=True)]
+            connection.executemany(f"UPDATE outbox SET {what} WHERE id = ?", rows)
             _note_failure(connection, ids, error, now_ms)
 
         await self._database.write(work)
 
-    async def dead_letter(self, ids: Sequence[int], error: str, now_ms: int, words: Sequence[NewAlert] = ()) -> None:
-        """Nobody tries these any more. `words` are the alerts that say so over other channels, stored with it."""
+    async def postpone(self, due: Mapping[int, int]) -> None:
+        """These wait until then (for a digest, behind another of their thread); that is no attempt."""
+        rows = [(due_ms, each) for each, due_ms in due.items()]
+        query = "UPDATE outbox SET due_ms = ? WHERE id = ? AND status = 'waiting'"
+        await self._database.write(lambda connection: connection.executemany(query, rows))
+
+    async def bring_forward(self, channel: str, now_ms: int) -> None:
+        """The channel answers again: what failed before is due now, but for what somebody snoozed."""
+        query = (
+            "UPDATE outbox SET due_ms = ?1 WHERE channel = ?2 AND status = 'waiting' AND due_ms > ?1 AND attempts > 0 "
+            "AND alert_id NOT IN (SELECT id FROM alerts WHERE status = 'snoozed')"
+        )
+        await self._database.write(lambda connection: connection.execute(query, (now_ms, channel)))
+
+    async def cancel(self, ids: Sequence[int], now_ms: int) -> None:
+        """Nobody needs these any more, such as a reminder of what was answered."""
+        query = f"UPDATE outbox SET status = 'cancelled', done_ms = ? WHERE status = 'waiting' AND id {_THESE}"
+        await self._database.write(lambda connection: connection.execute(query, (now_ms, _list(ids))))
+
+    async def dead_letter(
+        self, ids: Sequence[int], error: str, now_ms: int, words: Sequence[NewAlert] = (), redirect: Sequence[str] = ()
+    ) -> None:
+        """Nobody tries these any more. In the same transaction: `words`, the alerts that say so over other channels,
+        and the alerts themselves go to the channels `redirect`, as far as they were not told there."""
 
         def work(connection: sqlite3.Connection) -> None:
-            query = (
-                "UPDATE outbox SET status = 'dead', attempts = attempts + 1, last_error = ?, done_ms = ? WHERE id = ?"
+            what = "status = 'dead', attempts = attempts + 1, last_error = ?, done_ms = ?"
+            connection.executemany(
+                f"UPDATE outbox SET {what} WHERE id = ?", [(error[:500], now_ms, each) for each in ids]
             )
-            connection.executemany(query, [(error[:500], now_ms, each) for each in ids])
             _note_failure(connection, ids, error, now_ms)
+            for channel in redirect:
+                query = (
+                    "INSERT INTO outbox (alert_id, channel, kind, due_ms, created_ms) "
+                    f"SELECT alert_id, ?, 'alert', ?, ? FROM outbox WHERE kind != 'test' AND id {_THESE} "
+                    "ON CONFLICT DO NOTHING"
+                )
+                connection.execute(query, (channel, now_ms, now_ms, _list(ids)))
             insert_alerts(connection, words, now_ms)
 
         await self._database.write(work)
@@ -95,6 +155,27 @@ class Outbox:
         assert found is not None
         return found
 
+    async def remind(self, channels: Sequence[str], after_ms: Sequence[int], now_ms: int) -> int:
+        """Put reminders in: of each S1 alert about a certificate or a log that nobody answered, over those of these
+        channels that told it so long ago; the second after the second time, and so on. Returns how many."""
+        query = (
+            "INSERT INTO outbox (alert_id, channel, kind, due_ms, created_ms) "
+            f"SELECT outbox.alert_id, outbox.channel, 'reminder', ?1, ?1 {_JOINED} "
+            "WHERE outbox.kind = 'alert' AND outbox.status = 'sent' AND outbox.done_ms <= ?2 "
+            "AND alerts.status = 'new' AND alerts.severity = 1 AND alerts.kind IN ('certificate', 'misbehaviour') "
+            "AND outbox.channel IN (SELECT value FROM json_each(?3)) AND ?4 = (SELECT count(*) FROM outbox other "
+            "WHERE other.alert_id = outbox.alert_id AND other.channel = outbox.channel AND other.kind = 'reminder')"
+        )
+
+        def work(connection: sqlite3.Connection) -> int:
+            names = json.dumps(list(channels))
+            made = 0
+            for given in reversed(range(len(after_ms))):  # backwards, so that one call gives one reminder at most
+                made += connection.execute(query, (now_ms, now_ms - after_ms[given], names, given)).rowcount
+            return made
+
+        return await self._database.write(work)
+
     async def dead_letters(self, *, limit: int = 100) -> list[OutboxRow]:
         """The dead ones, the newest first."""
         return await self._select(f"{_MESSAGES} WHERE outbox.status = 'dead' ORDER BY outbox.id DESC LIMIT ?", (limit,))
@@ -105,18 +186,18 @@ class Outbox:
 
     async def resend(self, ids: Sequence[int], now_ms: int) -> None:
         """Try again, dead or sent: due now, with a fresh count of attempts."""
-        what = "status = 'waiting', due_ms = ?, created_ms = ?, attempts = 0, done_ms = NULL"
+        what = "status = 'waiting', due_ms = ?, attempts = 0, tried_ms = NULL, done_ms = NULL"
         query = f"UPDATE outbox SET {what} WHERE id = ?"
-        rows = [(now_ms, now_ms, each) for each in ids]
+        rows = [(now_ms, each) for each in ids]
         await self._database.write(lambda connection: connection.executemany(query, rows))
 
     async def channels(self) -> list[ChannelRow]:
         """How every channel that ever had a message fares."""
+        mine = "FROM outbox o WHERE o.channel = names.name AND o.status ="
         query = (
             "SELECT names.name, c.last_success_ms, c.failing_since_ms, coalesce(c.last_error, ''), "
-            "(SELECT count(*) FROM outbox o WHERE o.channel = names.name AND o.status = 'waiting'), "
-            "(SELECT count(*) FROM outbox o WHERE o.channel = names.name AND o.status = 'dead'), "
-            "(SELECT min(created_ms) FROM outbox o WHERE o.channel = names.name AND o.status = 'waiting') "
+            f"(SELECT count(*) {mine} 'waiting'), (SELECT count(*) {mine} 'dead'), "
+            f"(SELECT min(coalesce(o.tried_ms, o.due_ms)) {mine} 'waiting') "
             "FROM (SELECT name FROM channels UNION SELECT DISTINCT channel FROM outbox) AS names "
             "LEFT JOIN channels c ON c.name = names.name ORDER BY names.name"
         )
@@ -132,17 +213,17 @@ class Outbox:
 
 
 def _row(row: Sequence[object]) -> OutboxRow:
-    number, *mine = row[:9]
-    return OutboxRow(number, alert_row(row[9:]), *mine)  # type: ignore[arg-type]  # SQLite's columns have no types
+    number, *mine = row[:_WIDTH]
+    return OutboxRow(number, alert_row(row[_WIDTH:]), *mine)  # type: ignore[arg-type]  # SQLite's columns have no types
+
+
+def _list(ids: Sequence[int]) -> str:
+    return json.dumps(list(ids))
 
 
 def _channels(connection: sqlite3.Connection, ids: Sequence[int]) -> list[str]:
-    names: dict[str, None] = {}
-    for each in ids:
-        row = connection.execute("SELECT channel FROM outbox WHERE id = ?", (each,)).fetchone()
-        if row is not None:
-            names[row[0]] = None
-    return list(names)
+    query = f"SELECT channel FROM outbox WHERE id {_THESE} GROUP BY channel ORDER BY min(id)"
+    return [row[0] for row in connection.execute(query, (_list(ids),))]
 
 
 def _note_failure(connection: sqlite3.Connection, ids: Sequence[int], error: str, now_ms: int) -> None:

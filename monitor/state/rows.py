@@ -152,7 +152,10 @@ class Sighting(NamedTuple):
 
 
 class OutboxRow(NamedTuple):
-    """A message that must reach one channel. `kind`: "alert", "reminder", "word" (about another channel), "test"."""
+    """A message that must reach one channel. `kind`: "alert", "reminder", "word" (about another channel), "test".
+
+    due_ms: when it is sent, or sent again. tried_ms: when it was first tried in vain; None before.
+    """
 
     id: int
     alert: AlertRow
@@ -162,12 +165,17 @@ class OutboxRow(NamedTuple):
     due_ms: int
     created_ms: int
     attempts: int
+    tried_ms: int | None
     last_error: str
     done_ms: int | None
 
 
 class ChannelRow(NamedTuple):
-    """How one channel fares. `failing_since_ms` is None while its last attempt succeeded."""
+    """How one channel fares. `failing_since_ms` is None while its last attempt succeeded.
+
+    oldest_waiting_ms: since when the message waits that should have been sent first. It lies in the future where all
+    wait for a digest, or until a snooze is over.
+    """
 
     name: str
     last_success_ms: int | None

@@ -78,3 +78,82 @@ async def test_more_messages_about_an_alert(state):
     first = await state.outbox.add("a-0123", "mail", "reminder", NOW + 5, NOW)
     second = await state.outbox.add("a-0123", "mail", "reminder", NOW + 5, NOW)
     assert [row.id for row in await state.outbox.due(NOW + 5)] == [first, second]
+
+
+# What telling needs -------------------------------------------------------------------------------------------------
+
+
+async def test_the_gravest_first_and_without_bodies_on_request(state):
+    await state.alerts.raise_all([alert("c", severity=2, channels=("mail",)), alert("d", channels=("mail",))], NOW - 9)
+    rows = await state.outbox.due(NOW, channel="mail", bodies=False)
+    assert [row.alert.id[0] for row in rows] == ["d", "a", "b", "c"]
+    assert {row.alert.body for row in rows} == {b""}
+    assert [row.alert.body for row in await state.outbox.get([rows[0].id, rows[3].id])] == [b"{}", b"{}"]
+    assert (await state.outbox.get([rows[0].id], bodies=False))[0].alert.body == b""
+
+
+async def test_each_may_be_due_at_a_time_of_its_own_and_the_first_failure_is_kept(state):
+    first, second = await state.outbox.due(NOW, channel="mail")
+    await state.outbox.mark_failed([first.id, second.id], [NOW + 5, NOW + 9], "x", NOW)
+    await state.outbox.mark_failed([first.id], NOW + 7, "x", NOW + 5)
+    rows = await state.outbox.get([first.id, second.id])
+    assert [(row.due_ms, row.attempts, row.tried_ms) for row in rows] == [(NOW + 7, 2, NOW), (NOW + 9, 1, NOW)]
+    await state.outbox.resend([first.id], NOW + 20)
+    assert (await state.outbox.get([first.id]))[0][5:9] == (NOW + 20, NOW, 0, None)
+
+
+async def test_postponed_is_no_attempt(state):
+    (first, *_) = await state.outbox.due(NOW, channel="mail")
+    await state.outbox.postpone({first.id: NOW + 100})
+    (row,) = await state.outbox.get([first.id])
+    assert (row.due_ms, row.attempts) == (NOW + 100, 0)
+    assert min(each.oldest_waiting_ms for each in await state.outbox.channels()) == NOW
+    await state.outbox.mark_sent([row.id for row in await state.outbox.due(NOW)], NOW)
+    assert (await state.outbox.channels())[1].oldest_waiting_ms == NOW + 100  # nothing is late
+
+
+async def test_what_failed_is_brought_forward_and_what_is_snoozed_is_not(state):
+    first, second = await state.outbox.due(NOW, channel="mail")
+    await state.outbox.mark_failed([first.id, second.id], NOW + 9999, "x", NOW)
+    await state.alerts.snooze("a-0123", NOW + 8888, "me", "")
+    await state.outbox.bring_forward("mail", NOW + 1)
+    assert [row.alert.id[0] for row in await state.outbox.due(NOW + 1, channel="mail")] == ["b"]
+
+
+async def test_the_threads_of_which_a_message_failed(state):
+    first, second = await state.outbox.due(NOW, channel="mail")
+    assert await state.outbox.failing_threads("mail", {"th", ""}, NOW) == {}
+    await state.outbox.mark_failed([first.id], NOW + 50, "x", NOW)
+    assert await state.outbox.failing_threads("mail", {"th", "other"}, NOW) == {"th": (first.id, NOW + 50)}
+    assert await state.outbox.failing_threads("mail", {"other"}, NOW) == {}
+    assert await state.outbox.failing_threads("file", {"th"}, NOW) == {}
+    assert await state.outbox.failing_threads("mail", {"th"}, NOW + 50) == {}
+    assert second.id != first.id
+
+
+async def test_cancelled_is_not_sent_and_sent_is_not_cancelled(state):
+    first, second = await state.outbox.due(NOW, channel="mail")
+    await state.outbox.mark_sent([first.id], NOW)
+    await state.outbox.cancel([first.id, second.id], NOW + 1)
+    assert [row.status for row in await state.outbox.get([first.id, second.id])] == ["sent", "cancelled"]
+
+
+async def test_dead_letters_go_to_others_once(state):
+    ids = [row.id for row in await state.outbox.due(NOW, channel="mail")]
+    await state.outbox.dead_letter(ids, "gone", NOW + 1, redirect=["file", "pager"])
+    assert [row.channel for row in await state.outbox.of_alert("a-0123")] == ["mail", "file", "pager"]
+    assert {row.kind for row in await state.outbox.due(NOW + 1, channel="pager")} == {"alert"}
+
+
+async def test_reminders_after_a_day_and_after_three_of_what_nobody_answered(state):
+    await state.alerts.raise_all([alert("h", kind="health"), alert("s", severity=2)], NOW)
+    await state.outbox.mark_sent([row.id for row in await state.outbox.due(NOW)], NOW)
+    await state.alerts.acknowledge("b-0123", "me", "")
+    assert await state.outbox.remind(["mail"], (10, 30), NOW + 9) == 0
+    assert await state.outbox.remind(["mail"], (10, 30), NOW + 10) == 1
+    assert await state.outbox.remind(["mail"], (10, 30), NOW + 29) == 0
+    assert await state.outbox.remind(["mail"], (10, 30), NOW + 90) == 1
+    assert await state.outbox.remind(["mail"], (10, 30), NOW + 999) == 0
+    rows = await state.outbox.of_alert("a-0123")
+    assert [(row.channel, row.kind) for row in rows if row.kind == "reminder"] == [("mail", "reminder")] * 2
+    assert await state.outbox.counts() == {"sent": 8, "waiting": 2}
