@@ -12,7 +12,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from ctlog.issuance.write import attribute, integer, object_id, sequence, tlv
-from ctlog.tn.claim_constraints import ClaimConstraints, format_claim_constraints, parse_claim_constraints
+from ctlog.tn.claim_constraints import (
+    ClaimConstraints,
+    check_baseline,
+    format_claim_constraints,
+    parse_claim_constraints,
+)
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
 from ctlog.wire.rfc6962 import format_sct_list
@@ -97,10 +102,12 @@ def claim_constraints(constraints: ClaimConstraints, *, enhanced: bool | None = 
     """What the certificate's PASSporTs may claim: RFC 8226 section 8, or the enhanced form of RFC 9118.
 
     `enhanced`: which of the two; None: the enhanced one where something is excluded, for only that one can say it.
-    Critical in neither form. Raises MalformedError for constraints that say nothing.
+    Critical in neither form. Raises MalformedError for constraints that say nothing, and for ones that exclude a claim
+    that every PASSporT has: no call signed with such a certificate would be accepted.
     """
     if enhanced is None:
         enhanced = bool(constraints.must_exclude)
+    check_baseline(constraints)
     value = format_claim_constraints(constraints)
     parse_claim_constraints(value, enhanced=enhanced)
     return extension(f"1.3.6.1.5.5.7.1.{33 if enhanced else 27}", value)

@@ -10,8 +10,10 @@
 
 In scope: both extensions of an end-entity certificate, strictly. A claim's value is compared with the permitted ones
 exactly: a text as it is, anything else as its deterministic JSON (RFC 8225 section 9). The claims iat, orig and dest
-are always there and always allowed: an enhanced extension that excludes one of them counts as absent (RFC 9118 section
-3). A certificate should not have both extensions; where one does, both bind.
+are always there, and RFC 9118 section 3 forbids to exclude one of them. A certificate that does so says that nothing may
+be signed with it, or was made by mistake; either way what its CA forbids beside them must not be allowed by that, so it
+counts as one that cannot be read: nothing is accepted. A certificate should not have both extensions; where one does,
+both bind.
 Out of scope: what CAs above a certificate may constrain, which is nothing, for the extensions are for end entities.
 """
 
@@ -52,16 +54,27 @@ class ClaimConstraints(NamedTuple):
 
 
 def constraints_of(certificate: Certificate) -> tuple[ClaimConstraints, ...]:
-    """What binds a certificate's PASSporTs; all of them bind. Raises MalformedError for what cannot be read, for nobody
-    can say then what is allowed."""
+    """What binds a certificate's PASSporTs; all of them bind.
+
+    Raises MalformedError for what cannot be read, and for what excludes a claim that every PASSporT has: nobody can say
+    then what is allowed.
+    """
     found = []
     for extension in certificate.extensions:
         if extension.oid in (OID_CLAIM_CONSTRAINTS, OID_ENHANCED_CONSTRAINTS):
             enhanced = extension.oid == OID_ENHANCED_CONSTRAINTS
             one = parse_claim_constraints(extension.value, enhanced=enhanced)
-            if BASELINE.isdisjoint(one.must_exclude):
-                found.append(one)
+            check_baseline(one)
+            found.append(one)
     return tuple(found)
+
+
+def check_baseline(constraints: ClaimConstraints) -> None:
+    """Do these leave the claims alone that every PASSporT has (RFC 9118 section 3)? Raises MalformedError."""
+    excluded = sorted(BASELINE.intersection(constraints.must_exclude))
+    if excluded:
+        sentence = f"claim constraints: {excluded[0]} is excluded, which every PASSporT has"
+        raise MalformedError(sentence, field=_FIELD, reason="unreadable-constraints")
 
 
 def check_claims(constraints: Sequence[ClaimConstraints], claims: Mapping[str, Any]) -> None:

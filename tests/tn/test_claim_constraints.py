@@ -116,10 +116,14 @@ def test_in_a_certificate():
 
 
 @pytest.mark.parametrize("name", ["iat", "orig", "dest"])
-def test_what_is_always_allowed_cannot_be_excluded(name):
-    """RFC 9118 section 3: such an extension counts as absent."""
+def test_excluding_what_is_always_there_opens_no_door(name):
+    """RFC 9118 section 3 forbids it. Taken as absent, the extension would set free what its CA wanted to forbid."""
     value = format_claim_constraints(ClaimConstraints(("rcd",), (), ("attest", name)))
-    assert constraints_of(certificate((True, value))) == ()
+    with pytest.raises(MalformedError, match=f"{name} is excluded") as caught:
+        constraints_of(certificate((True, value)))
+    assert caught.value.reason == "unreadable-constraints"
+    with pytest.raises(MalformedError):  # nor can another extension beside it heal it
+        constraints_of(certificate((False, format_claim_constraints(ClaimConstraints(("rcd",)))), (True, value)))
 
 
 # Applied ------------------------------------------------------------------------------------------------------------
