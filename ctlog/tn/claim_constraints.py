@@ -10,10 +10,9 @@
 
 In scope: both extensions of an end-entity certificate, strictly. A claim's value is compared with the permitted ones
 exactly: a text as it is, anything else as its deterministic JSON (RFC 8225 section 9). The claims iat, orig and dest
-are always there, and RFC 9118 section 3 forbids to exclude one of them. A certificate that does so says that nothing may
-be signed with it, or was made by mistake; either way what its CA forbids beside them must not be allowed by that, so it
-counts as one that cannot be read: nothing is accepted. A certificate should not have both extensions; where one does,
-both bind.
+are always there, and RFC 9118 section 3 forbids to exclude one of them. What a CA forbids beside them must not become
+allowed by that mistake, so such an extension counts as one that cannot be read: nothing is accepted. A certificate
+should not have both extensions; where one does, both bind.
 Out of scope: what CAs above a certificate may constrain, which is nothing, for the extensions are for end entities.
 """
 
