@@ -7,8 +7,10 @@ import base64
 import hashlib
 import itertools
 import json
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -68,9 +70,11 @@ class SocketLog:
     def __init__(self, seed: int, wrong: Callable[[dict[str, Any]], Any] = lambda answer: answer) -> None:
         self.log, self.wrong, self.places = TestLog(seed), wrong, itertools.count()
         self.given: dict[str, dict[str, Any]] = {}
+        self.refuses = False
         app = web.Application()
         app.router.add_post("/ct/v1/{call}", self.add)
         app.router.add_get("/sct/{fingerprint}", self.tell)
+        app.router.add_get("/log.v3.json", self.describe)
         self.server = TestServer(app)
 
     @property
@@ -82,10 +86,35 @@ class SocketLog:
         leaf, *issuers = map(parse_certificate, chain)
         entry = signed_entry(leaf, tuple(issuers))
         assert request.match_info["call"] == ("add-chain" if entry.type is EntryType.X509 else "add-pre-chain")
+        if self.refuses:
+            return web.json_response({"error_message": "no such root", "reason": "unknown-root"}, status=400)
         sct = self.log.sct(entry, time.time_ns() // 1_000_000, next(self.places))
         answer = self.given[hashlib.sha256(chain[0]).hexdigest()] = self.wrong(sct_to_json(sct))
         return web.json_response(answer)
 
+    async def describe(self, request: web.Request) -> web.Response:
+        key, log_id = base64.b64encode(self.log.spki).decode(), base64.b64encode(self.log.key.log_id).decode()
+        return web.json_response({"key": key, "log_id": log_id, "mmd": 86400, "submission_url": self.url,
+                                  "monitoring_url": self.url, "description": "a log"})  # fmt: skip
+
     async def tell(self, request: web.Request) -> web.Response:
         answer = self.given.get(request.match_info["fingerprint"])
         return web.Response(status=404) if answer is None else web.json_response(answer)
+
+
+@contextmanager
+def in_a_thread(*logs: SocketLog) -> Iterator[list[str]]:
+    """Serve them beside the test, for commands that have an event loop of their own. Gives their URLs."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    for log in logs:
+        asyncio.run_coroutine_threadsafe(log.server.start_server(), loop).result()
+    try:
+        yield [log.url for log in logs]
+    finally:
+        for log in logs:
+            asyncio.run_coroutine_threadsafe(log.server.close(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -27,6 +27,7 @@ _COMMANDS = {
     "prove": "ctlog.cli.prove",
     "verify-evidence": "ctlog.cli.evidence",
     "show": "ctlog.cli.show",
+    "ca": "ctlog.cli.ca",
     "fsck": "ctlog.cli.check",
     "create": "ctlog.cli.operate",
     "serve": "ctlog.cli.operate",
@@ -63,6 +64,7 @@ def cli() -> None:
     \b
     To try it:            ctlog demo
     To log certificates:  ctlog submit https://log.example/ cert.pem --intermediates chain.pem
+    To issue some:        ctlog ca --help
     To check one:         ctlog verify cert.pem --log https://log.example/ --key log-key.pem
     To run a log:         ctlog create DIR --origin log.example --roots roots.pem; ctlog serve DIR
 

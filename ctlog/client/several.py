@@ -27,6 +27,9 @@ LATE_S = 10.0
 ENOUGH, TOO_FEW_SCTS, TOO_FEW_OPERATORS = "enough", "too-few-scts", "too-few-operators"
 
 
+_REFUSALS = (RefusedError, MalformedError)  # of this submission, whenever it is made
+
+
 class SubmissionPolicy(NamedTuple):
     """How many SCTs are enough: `scts` of as many logs, of at least `operators` operators, within `limit_s` seconds.
 
@@ -62,13 +65,15 @@ class Gathered(NamedTuple):
     """What came of one submission. `reason`: "enough", "too-few-scts" or "too-few-operators".
 
     scts: verified, of different logs, in the order of the logs. operators: whose logs these are. errors: by the
-    address of a log that gave none, why not; a log that was not waited for is not among them.
+    address of a log that gave none, why not; if there are enough, a log that was not waited for is not among them.
+    refused: so many logs refuse this very submission that trying again is of no use.
     """
 
     reason: str
     scts: tuple[VerifiedSct, ...]
     operators: tuple[str, ...]
     errors: Mapping[str, CtlogError] = MappingProxyType({})
+    refused: bool = False
 
     @property
     def is_enough(self) -> bool:
@@ -85,14 +90,14 @@ class Gathered(NamedTuple):
     def require(self) -> tuple[VerifiedSct, ...]:
         """The SCTs, if they are enough.
 
-        Raises RefusedError, with the first log's reason, if every log that gave none refused, so that trying again is
-        of no use; else TransportError with `reason`: try again.
+        Raises RefusedError with the first refusal's reason, if it is `refused`; else TransportError with `reason`: try
+        again.
         """
         if self.is_enough:
             return self.scts
-        problems = list(self.errors.values())
-        if problems and all(isinstance(each, RefusedError | MalformedError) for each in problems):
-            raise RefusedError(self.sentence, reason=problems[0].reason)
+        if self.refused:
+            first = next(each for each in self.errors.values() if isinstance(each, _REFUSALS))
+            raise RefusedError(self.sentence, reason=first.reason)
         raise TransportError(self.sentence, reason=self.reason)
 
 
@@ -252,12 +257,14 @@ class _Gathering:
         operators = tuple(logs[at].operator for at in scts)
         reason = hopeless or judge(policy, operators)
         errors = {logs[at].client.url: one for at, one in sorted(answers.items()) if isinstance(one, CtlogError)}
+        willing = [log.operator for at, log in enumerate(logs) if not isinstance(answers.get(at), _REFUSALS)]
         if reason != ENOUGH:
             for at, log in enumerate(logs):
                 if at not in answers:
                     late = "was not waited for" if hopeless else f"gave no answer in {policy.limit_s:g} s"
                     errors[log.client.url] = TransportError(late)
-        return Gathered(reason, tuple(scts.values()), operators, MappingProxyType(errors))
+        return Gathered(reason, tuple(scts.values()), operators, MappingProxyType(errors),
+                        judge(policy, willing) != ENOUGH)  # fmt: skip
 
 
 async def _until(told: asyncio.Future[None], asking: Sequence[asyncio.Task[None]]) -> None:

@@ -118,12 +118,13 @@ async def test_what_is_hopeless_ends_at_once() -> None:
     assert reasons(gathered) == ["unknown-root", "unknown-root", "transport"]
 
 
-async def test_what_every_log_refuses_is_refused() -> None:
+async def test_what_too_many_logs_refuse_is_refused() -> None:
     logs = [Scripted(seed, lambda place: REFUSAL) for seed in (1, 2)]
-    gathered = await several(logs, 1, 1).gather(submission(0))
-    with pytest.raises(RefusedError) as caught:
-        gathered.require()
-    assert caught.value.reason == "unknown-root"
+    for others in ([], [Scripted(3, lambda place: "silent")]):  # whatever the third says, two of three refuse
+        gathered = await several(logs + others, 2, 2).gather(submission(0))
+        with pytest.raises(RefusedError) as caught:
+            gathered.require()
+        assert caught.value.reason == "unknown-root"
     logs[1].does = lambda place: DOWN
     gathered = await several(logs, 1, 1).gather(submission(0))
     with pytest.raises(TransportError):  # the other might take it tomorrow

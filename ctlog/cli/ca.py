@@ -1,0 +1,203 @@
+"""`ctlog ca`: the CA's side. A hierarchy for tests, certificates that are logged before they are handed out, SCTs.
+
+In scope here: which commands there are, and `init`, `scts`. `ctlog.cli.ca_certificate` issues one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ctlog.cli.ca_logs import FILE, NEW_FILE, LogOptions, log_options, now_ms
+from ctlog.cli.files import read_one_certificate
+from ctlog.cli.many import ManyCommand
+from ctlog.cli.output import json_option, say, say_error, say_json, when
+from ctlog.cli.program import LazyGroup
+from ctlog.errors import CtlogError, UsageError
+
+if TYPE_CHECKING:
+    from ctlog.client.sct import VerifiedSct
+    from ctlog.issuance.hierarchy import Member
+
+# Name: the module that holds it. The order is the order of `ctlog ca --help`.
+_COMMANDS = {
+    "init": "ctlog.cli.ca",
+    "certificate": "ctlog.cli.ca_certificate",
+    "scts": "ctlog.cli.ca",
+}
+
+WARNING = """\
+The keys in this folder are for tests. They were made on this machine, lie here unencrypted, and whoever
+reads them can issue certificates for any number. Never have a CA of theirs accepted where it matters.
+A real CA keeps its keys in an HSM and hands ctlog an object that signs: see docs/issue-certificates.md.
+"""
+
+
+@click.group(cls=LazyGroup, lazily=_COMMANDS)
+def ca() -> None:
+    """Issue certificates for telephone numbers, each logged before it is handed out.
+
+    \b
+    A hierarchy for tests:   ctlog ca init my-ca --range 12025550100+100
+    One certificate:         ctlog ca certificate --ca my-ca/shaken/ca.pem --code 709J --organization "Example" \\
+                                 --new-key leaf-key.pem --log-list log-list.json --out leaf.pem
+
+    A certificate that is logged carries SCTs, receipts that logs signed for it. Whoever is called checks them; whoever
+    owns the number sees the certificate in the log. A real CA keeps its key in an HSM and calls the library with it
+    (docs/issue-certificates.md); here keys are files.
+    """
+
+
+# A hierarchy for tests ------------------------------------------------------------------------------------------------
+
+
+@click.command(cls=ManyCommand)
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
+@click.option("--label", default="Example", show_default=True, help="Stands in the names of all CAs, beside \"Test\".")
+@click.option("--country", default="US", show_default=True, metavar="CODE")
+@click.option("--range", "ranges", multiple=True, metavar="START+COUNT ...", help="Numbers that the delegate CA "
+              "holds (RFC 9060).  [default: 12025550100+100]")
+@click.option("--code", "codes", multiple=True, metavar="CODE ...", help="Service provider codes that it holds.")
+def init(directory: Path, label: str, country: str, ranges: tuple[str, ...], codes: tuple[str, ...]) -> int:
+    """Make a whole hierarchy for tests in DIR, which must not be there yet.
+
+    \b
+    DIR/roots.pem            what a log accepts: ctlog create LOG --roots DIR/roots.pem ...
+    DIR/shaken/              a root, an STI-CA, and a signer of precertificates for it
+    DIR/delegate/            a CA below the STI-CA for the given numbers only (RFC 9060)
+    DIR/rcs/                 a messaging vendor: a root and its CA (RCC.16)
+
+    Beside each CA.pem (its certificate and those above it) lies CA-key.pem. These keys are for tests, and for nothing
+    else: they lie there unencrypted.
+    """
+    from ctlog.issuance.hierarchy import make_hierarchy
+
+    if directory.exists():
+        raise UsageError(f"{directory} is there already; nothing is overwritten")
+    made = make_hierarchy(now_ms(), scope(codes, (), ranges or ("12025550100+100",)), label=label, country=country)
+    unfinished = directory.with_name(directory.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for folder in ("shaken", "delegate", "rcs"):
+        (unfinished / folder).mkdir(parents=True)
+    (unfinished / "KEYS-ARE-FOR-TESTS.txt").write_text(WARNING)
+    (unfinished / "roots.pem").write_text("".join(map(pem, made.roots)))
+    places = ("shaken/root", "shaken/ca", "shaken/precert-signer", "delegate/ca", "rcs/root", "rcs/ca")
+    for place, member in zip(places, made, strict=True):
+        _write(unfinished / place, member)
+    unfinished.rename(directory)
+    for place, member in zip(places, made, strict=True):
+        say(f"{directory / place}.pem  {_name(member)}")
+    say(f"{directory / 'roots.pem'}  both roots, for `ctlog create --roots` and `ctlog verify-service --roots`")
+    say_error("The keys beside them are for tests, and for nothing else.")
+    return 0
+
+
+def _write(place: Path, member: Member) -> None:
+    place.with_name(f"{place.name}.pem").write_text("".join(map(pem, member.authority.chain)))
+    write_key(place.with_name(f"{place.name}-key.pem"), member.key.to_pem())
+
+
+def write_key(path: Path, data: bytes) -> None:
+    """A private key, for its owner's eyes only; never in the place of another. Raises UsageError."""
+    try:
+        path.touch(0o600, exist_ok=False)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already; no key is overwritten") from None
+    path.write_bytes(data)
+
+
+def _name(member: Member) -> str:
+    from ctlog.x509.names import name_text
+
+    return name_text(member.authority.name)
+
+
+def pem(der: bytes) -> str:
+    """RFC 7468."""
+    return f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(der).decode()}-----END CERTIFICATE-----\n"
+
+
+def scope(codes: tuple[str, ...], numbers: tuple[str, ...], ranges: tuple[str, ...]) -> bytes:
+    """A TNAuthorizationList of what was typed; b"" for nothing. Raises UsageError that names the odd one."""
+    from ctlog.errors import MalformedError
+    from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
+    from ctlog.tn.tnauthlist import format_tnauthlist
+
+    try:
+        claims: list[Claim] = [ServiceProviderCode(code) for code in codes]
+        for text in ranges:
+            start, sign, count = text.partition("+")
+            if not sign or not count.isascii() or not count.isdigit() or len(count) > 15:
+                raise UsageError(f"{text!r} is no range: write START+COUNT, such as 12025550100+100")
+            claims.append(NumberRange(start, int(count)))
+        claims += [TelephoneNumber(number) for number in numbers]
+        return format_tnauthlist(claims) if claims else b""
+    except MalformedError as error:
+        raise UsageError(f"{error}. Numbers are digits with the country code, without + or spaces") from None
+
+
+# SCTs beside a certificate --------------------------------------------------------------------------------------------
+
+
+@click.command(cls=ManyCommand)
+@click.argument("certificate", type=FILE, metavar="CERT")
+@log_options
+@click.option("--out", type=NEW_FILE, metavar="FILE", help="Where the list goes (bytes).  [default: base64 on stdout]")
+@json_option
+def scts(certificate: Path, logs: LogOptions, out: Path | None, as_json: bool) -> int:
+    """Ask logs for the SCTs of a certificate that carries none, and write them as a list that travels beside it.
+
+    For profiles that forbid the SCT extension (RCS messaging, SHAKEN to the letter): such a certificate is logged as it
+    is, and each log tells its SCT again to whoever asks. CERT is PEM or DER; issuers that follow it are used. Every SCT
+    is verified.
+
+    \b
+    ctlog ca scts client.pem --log-list log-list.json --out client.sct-list
+
+    Exit code 0: enough SCTs; 1: logs know too few.
+    """
+    leaf, above = read_one_certificate(certificate)
+    found, problems = asyncio.run(_ask(leaf, above, logs))
+    for problem in problems:
+        say_error(f"{problem}.")
+    _say_list(found, out, as_json)
+    return 0 if len(found) >= logs.scts else 1
+
+
+async def _ask(leaf: bytes, above: list[bytes], options: LogOptions) -> tuple[list[VerifiedSct], list[CtlogError]]:
+    from ctlog.cli.ca_logs import reading
+    from ctlog.client.detached import fetch_sct
+
+    found, problems = [], []
+    async with reading(options) as (http, logs):
+        asked = [fetch_sct(http, log.reads, log.key, leaf, above, now_ms()) for log in logs]
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(answer, CtlogError):
+                problems.append(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found.append(answer)
+    return found, problems
+
+
+def _say_list(found: list[VerifiedSct], out: Path | None, as_json: bool) -> None:
+    from ctlog.issuance.issue import detached_list
+
+    data = detached_list(found) if found else b""
+    if out is not None and found:
+        out.write_bytes(data)
+    if as_json:
+        say_json({"scts": [{"log_id": one.sct.log_id.hex(), "timestamp_ms": one.sct.timestamp_ms,
+                            "index": one.leaf_index} for one in found],
+                  "sct_list": base64.b64encode(data).decode()})  # fmt: skip
+        return
+    for one in found:
+        say_error(f"{one.sct.log_id.hex()}  {when(one.sct.timestamp_ms)}  index {one.leaf_index}")
+    if out is None and found:
+        say(base64.b64encode(data).decode())

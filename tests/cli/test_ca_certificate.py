@@ -1,0 +1,206 @@
+"""`ctlog ca certificate` as it is typed: each profile, each refusal, and logs that are down."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ctlog.cli import run
+from ctlog.cli.files import read_certificates
+from ctlog.client.sct import embedded_scts, verify_embedded_sct
+from ctlog.tn.claim_constraints import ClaimConstraints, constraints_of
+from ctlog.tn.identity import read_identity
+from ctlog.wire.rfc6962 import parse_sct_list
+from ctlog.x509.der import Certificate, parse_certificate
+from tests.several_logs import SocketLog, in_a_thread
+from tests.tools import tool
+
+LATER = 4_000_000_000_000
+GONE = "http://127.0.0.1:9/"
+FIRST = "http://127.0.0.1:9/first/"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("a ca")
+    assert run(["ca", "init", str(folder / "my-ca"), "--range", "12025550100+100", "--code", "709J"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def logs() -> Iterator[tuple[list[SocketLog], list[str]]]:
+    made = [SocketLog(1), SocketLog(2)]
+    with in_a_thread(*made) as urls:
+        yield made, urls
+
+
+@pytest.fixture(autouse=True)
+def here(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(place)
+    for left in place.glob("*.pem"):
+        left.unlink()
+
+
+Logs = tuple[list[SocketLog], list[str]]
+
+
+def issue(logs: Logs, ca: str, *words: str, code: int = 0, key: str = "--new-key") -> Certificate | None:
+    line = ["ca", "certificate", "--ca", f"my-ca/{ca}.pem", key, "key.pem", *words, "--log", *logs[1]]
+    assert run([*line, "--out", "leaf.pem"]) == code
+    if code:
+        assert not Path("leaf.pem").exists()
+        return None
+    chain = tuple(read_certificates(Path("leaf.pem")))
+    scts = embedded_scts(chain[0]) or parse_sct_list(Path("leaf.pem.sct-list").read_bytes())
+    assert len(scts) == 2
+    return parse_certificate(chain[0])
+
+
+def claims(certificate: Certificate | None) -> list[str]:
+    assert certificate is not None
+    return [str(claim) for claim in read_identity(certificate).claims]
+
+
+def test_a_service_providers_by_the_ca_or_a_signer_of_precertificates(logs: Logs) -> None:
+    for more in ([], ["--precert-signer", "my-ca/shaken/precert-signer.pem"]):
+        Path("key.pem").unlink(missing_ok=True)
+        found = issue(logs, "shaken/ca", "--code", "709J", "--organization", "Acme", "--country", "CA", *more)
+        assert claims(found) == ["709J"]
+        assert found is not None
+        assert b"SHAKEN 709J" in found.subject
+        chain = tuple(read_certificates(Path("leaf.pem")))
+        for log in logs[0]:
+            verify_embedded_sct(found.der, chain[1:], log.log.key, LATER)
+
+
+def test_a_delegates_with_constraints(logs: Logs) -> None:
+    found = issue(logs, "delegate/ca", "--number", "12025550123", "--range", "12025550130+5", "--organization", "VoIP",
+                  "--must-include", "attest", "--permit", "attest=A", "attest=B", "--must-exclude", "rcd")  # fmt: skip
+    assert claims(found) == ["12025550130-12025550134", "12025550123"]
+    assert found is not None
+    assert constraints_of(found) == (ClaimConstraints(("attest",), (("attest", ("A", "B")),), ("rcd",)),)
+
+
+def test_a_scope_that_lies_elsewhere(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    found = issue(logs, "shaken/ca", "--scope-url", "https://tn.example/list", "--organization", "VoIP")
+    assert found is not None
+    assert read_identity(found).by_reference == ("https://tn.example/list",)
+    assert "Look twice: " in capsys.readouterr().err
+
+
+def test_a_messaging_clients_goes_without_scts_and_they_beside_it(
+    logs: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = issue(logs, "rcs/ca", "--tel", "12025550123")
+    assert found is not None
+    assert not embedded_scts(found.der)
+    said = capsys.readouterr().err
+    assert "monitors warn of" in said
+    assert "Its SCTs lie in leaf.pem.sct-list." in said
+    Path("proof").write_bytes(b"a proof")
+    more = ["--participant-key", "my-ca/rcs/root-key.pem", "--carrier-proof", "proof"]
+    found = issue(logs, "rcs/ca", "--tel", "12025550123", *more, key="--key")
+    assert found is not None
+    assert b"a proof" in found.der
+    assert "monitors warn of" not in capsys.readouterr().err
+
+
+def test_to_the_letter_of_atis_without_scts(logs: Logs) -> None:
+    found = issue(logs, "shaken/ca", "--code", "709J", "--organization", "Acme", "--detached")
+    assert found is not None
+    assert not embedded_scts(found.der)
+    assert len(parse_sct_list(Path("leaf.pem.sct-list").read_bytes())) == 2
+
+
+def test_from_a_request_made_by_openssl(logs: Logs) -> None:
+    line = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "own-key.pem",
+            "-subj", "/C=CA/O=Acme/CN=Acme 1", "-out", "key.pem"]  # fmt: skip
+    subprocess.run([tool("openssl"), *line], check=True, capture_output=True)
+    found = issue(logs, "delegate/ca", "--number", "12025550123", key="--csr")
+    assert found is not None
+    assert b"Acme 1" in found.subject
+    assert claims(found) == ["12025550123"]
+
+
+def test_the_finished_certificate_is_submitted_too(logs: Logs) -> None:
+    before = len(logs[0][0].given)
+    issue(logs, "shaken/ca", "--code", "709J", "--organization", "Acme", "--submit-final")
+    assert len(logs[0][0].given) == before + 2
+
+
+def test_what_is_printed_without_out(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["ca", "certificate", "--ca", "my-ca/shaken/ca.pem", "--code", "709J", "--organization", "Acme",
+            "--new-key", "key.pem", "--log", *logs[1]]  # fmt: skip
+    assert run(line) == 0
+    assert capsys.readouterr().out.count("-----BEGIN CERTIFICATE-----") == 2
+    line[line.index("--new-key")] = "--key"
+    assert run([*line, "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert len(embedded_scts(base64.b64decode(value["certificate"]))) == len(value["scts"]) == 2
+    assert len(set(value["operators"])) == 2
+
+
+def test_a_ca_issues_for_no_other_numbers(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    issue(logs, "delegate/ca", "--number", "12025560123", "--organization", "VoIP", code=0)  # 709J: nobody can tell
+    assert "Look twice: " in capsys.readouterr().err
+    for left in Path().glob("*.pem"):
+        left.unlink()
+    assert run(["ca", "init", "narrow"]) == 0
+    line = ["ca", "certificate", "--ca", "narrow/delegate/ca.pem", "--number", "12025560123", "--organization", "VoIP",
+            "--new-key", "key.pem", "--log", *logs[1], "--out", "leaf.pem"]  # fmt: skip
+    assert run(line) == 1
+    assert "claims more than a CA above it holds" in capsys.readouterr().err
+    assert not Path("leaf.pem").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--code", "709J"], "--organization"),
+        (["--organization", "Acme"], "for what?"),
+        (["--tel", "12025550123", "--code", "709J"], "messaging profile"),
+        (["--tel", "12025550123", "--must-exclude", "rcd"], "messaging profile"),
+        (["--number", "12025550123", "--organization", "A", "--must-exclude", "orig"], "which every PASSporT has"),
+        (["--number", "12025550123", "--organization", "A", "--permit", "attest"], "CLAIM=VALUE"),
+        (["--code", "709J", "--organization", "Acme", "--key", "my-ca/shaken/ca-key.pem"], "whose key?"),
+        (["--code", "709J", "--organization", "Acme", "--precert-signer", "my-ca/rcs/ca.pem"], "signing cert"),
+    ],
+)
+def test_what_makes_no_sense(
+    logs: Logs, words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issue(logs, "shaken/ca", *words, code=2)
+    assert problem in capsys.readouterr().err
+
+
+def test_a_key_is_never_overwritten(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("key.pem").write_text("mine")
+    issue(logs, "shaken/ca", "--code", "709J", "--organization", "Acme", code=2)
+    assert "no key is overwritten" in capsys.readouterr().err
+    assert Path("key.pem").read_text() == "mine"
+
+
+def test_one_log_down_is_no_failure_and_two_are(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--code", "709J", "--organization", "Acme", "--time-limit", "1", "--grace", "0"]
+    three = (logs[0], [*logs[1], GONE])
+    assert issue(three, "shaken/ca", *more) is not None
+    assert "left out" in capsys.readouterr().err
+    Path("key.pem").unlink()
+    Path("leaf.pem").unlink()
+    issue((logs[0], [logs[1][0], GONE, FIRST]), "shaken/ca", *more, code=3)
+
+
+def test_logs_that_refuse_are_a_no(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    for log in logs[0]:
+        log.refuses = True
+    try:
+        issue(logs, "shaken/ca", "--code", "709J", "--organization", "Acme", code=1)
+    finally:
+        for log in logs[0]:
+            log.refuses = False
+    assert "no such root" in capsys.readouterr().err
