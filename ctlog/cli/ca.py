@@ -44,8 +44,9 @@ def ca() -> None:
 
     \b
     A hierarchy for tests:   ctlog ca init my-ca --range 12025550100+100
-    One certificate:         ctlog ca certificate --ca my-ca/shaken/ca.pem --code 709J --organization "Example" \\
-                                 --new-key leaf-key.pem --log-list log-list.json --out leaf.pem
+    One certificate:         ctlog ca certificate --ca my-ca/shaken/ca.pem --code 709J \\
+                                 --organization "Example" --new-key leaf-key.pem \\
+                                 --log-list log-list.json --out leaf.pem
 
     A certificate that is logged carries SCTs, receipts that logs signed for it. Whoever is called checks them; whoever
     owns the number sees the certificate in the log. A real CA keeps its key in an HSM and calls the library with it
