@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ctlog.client.fetch import DirectoryFetcher
 from ctlog.errors import CtlogError, UsageError
@@ -130,7 +130,8 @@ def map_in_order(job: Callable[[A], B], items: Iterable[A], processes: int | Non
     """`job` of each item, in order, in so many processes (as many as there are cores).
 
     At most two items per process are under way, so `items` may be a generator of large things. One process, or a single
-    item, is done here and now. `job` is a module's function or a `functools.partial` of one.
+    item, is done here and now. `job` is anything that can be pickled; each process has one of its own from its
+    beginning to its end, which may remember what it met.
     """
     count = processes or cores()
     source = iter(items)
@@ -140,12 +141,13 @@ def map_in_order(job: Callable[[A], B], items: Iterable[A], processes: int | Non
         return
     # A fork would copy this process's threads' locks, held or not; these workers begin afresh, in 0.1 s.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context(method)) as pool:
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(count, context, _Worker.begin, (job,)) as pool:
         waiting: deque[Future[B]] = deque()
         try:
             for items in (head, source):
                 for item in items:
-                    waiting.append(pool.submit(job, item))
+                    waiting.append(pool.submit(_Worker.work, item))
                     if len(waiting) == 2 * count:
                         yield waiting.popleft().result()
             while waiting:
@@ -153,3 +155,17 @@ def map_in_order(job: Callable[[A], B], items: Iterable[A], processes: int | Non
         finally:
             for future in waiting:
                 future.cancel()
+
+
+class _Worker:
+    """A worker process's job. Nothing of it lives in a process that hands out work."""
+
+    job: Callable[[Any], Any]
+
+    @classmethod
+    def begin(cls, job: Callable[[Any], Any]) -> None:
+        cls.job = staticmethod(job)
+
+    @classmethod
+    def work(cls, item: Any) -> Any:
+        return cls.job(item)

@@ -16,11 +16,11 @@ from typing import NamedTuple
 from ctlog.client.fetch import DirectoryFetcher
 from ctlog.client.parallel import Damage, Span
 from ctlog.errors import CtlogError, NotFoundError
-from ctlog.fsck.entries import Entries, Read
+from ctlog.fsck.entries import Entries, Memory, Read
 from ctlog.merkle.hashing import fold, hash_leaves, hash_messages
 from ctlog.merkle.tiles import WIDTH, Tile, entries_path, tile_path
 from ctlog.merkle.tree import HASH_SIZE
-from ctlog.wire.static_ct import merkle_tree_leaves, parse_data_tile
+from ctlog.wire.static_ct import DataTile, parse_data_tile
 
 _MAX_PER_FILE = 3  # sentences about one file; there may be 256 things wrong with it
 
@@ -64,18 +64,32 @@ class SpanResult:
 
 
 
+class SpanChecker:
+    """Checks spans, one after another, and remembers what it met. Pickled, it begins afresh."""
+
+    def __init__(self) -> None:
+        self._memory = Memory()
+
+    def __call__(self, task: SpanTask) -> SpanResult:
+        """Check one span. Bad bytes and files that cannot be read raise nothing: they are damages."""
+        return _Checker(task, self._memory).run()
+
+    def __reduce__(self) -> tuple[type[SpanChecker], tuple[()]]:
+        return SpanChecker, ()
+
+
 def check_span(task: SpanTask) -> SpanResult:
-    """Check one span. Bad bytes and files that cannot be read raise nothing: they are damages."""
-    return _Checker(task).run()
+    """Check one span alone."""
+    return SpanChecker()(task)
 
 
 class _Checker:
-    def __init__(self, task: SpanTask) -> None:
+    def __init__(self, task: SpanTask, memory: Memory) -> None:
         self._task = task
         self._result = SpanResult(task.span)
         self._folder = Path(task.files) if isinstance(task.files, str) else None
         self._read = _reader(task.files)
-        self._entries = Entries(self._read, self._say, task.head_ms, quick=task.quick)
+        self._entries = Entries(self._read, self._say, task.head_ms, memory, quick=task.quick)
 
     def run(self) -> SpanResult:
         for tile in self._task.span.tiles:
@@ -113,16 +127,16 @@ class _Checker:
         path, data_path = tile_path(tile), entries_path("data", tile.index, tile.width)
         served = self._hash_tile(tile, path)
         data = self._get(data_path, entries_path("data", tile.index, WIDTH))
-        leaves = self._leaves(tile, data_path, data) if data is not None else None
-        hashes = hash_leaves(leaves) if leaves is not None else None
-        if data is not None and leaves is not None and hashes is not None:
+        entries = self._cut(tile, data_path, data) if data is not None else None
+        hashes = hash_leaves(entries.leaves) if entries is not None else None
+        if data is not None and entries is not None and hashes is not None:
             doubt = _differing(hashes, served)
             feed_path = entries_path("numbers", tile.index, tile.width)
             feed = self._get(feed_path, entries_path("numbers", tile.index, WIDTH))
-            self._entries.check(tile, data, leaves, feed, doubt)
+            self._entries.check(tile, entries, feed, doubt)
             if not doubt:
                 self._partials(tile, hashes, data)
-                self._keys(tile, leaves)
+                self._keys(tile, entries.leaves)
         if tile.width < WIDTH:
             self._result.by_data, self._result.by_tile = hashes, served
         else:
@@ -142,16 +156,16 @@ class _Checker:
             return None
         return None if served is None else served[:length]
 
-    def _leaves(self, tile: Tile, path: str, data: bytes) -> list[bytes] | None:
+    def _cut(self, tile: Tile, path: str, data: bytes) -> DataTile | None:
         try:
-            leaves = merkle_tree_leaves(data)
+            entries = DataTile(data)
         except CtlogError as error:
             self._say(path, str(error))
             return None
-        if len(leaves) not in (tile.width, WIDTH):
-            self._say(path, f"it has {len(leaves)} entries, not {tile.width}")
+        if len(entries) not in (tile.width, WIDTH):
+            self._say(path, f"it has {len(entries)} entries, not {tile.width}")
             return None
-        return leaves[: tile.width]
+        return entries.first(tile.width)
 
     def _parent(
         self, tile: Tile, path: str, data_path: str, hashes: bytes | None, served: bytes | None

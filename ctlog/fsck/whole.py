@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from ctlog.client.parallel import Damage, map_in_order, plan_spans
 from ctlog.errors import CtlogError, NotFoundError, TransportError
 from ctlog.fsck.sources import Source
-from ctlog.fsck.span import SpanResult, SpanTask, check_span, partial_files
+from ctlog.fsck.span import SpanChecker, SpanResult, SpanTask, partial_files
 from ctlog.merkle.hashing import fold_many
 from ctlog.merkle.tiles import WIDTH, Tile, tile_path, tiles_of
 from ctlog.merkle.tree import HASH_SIZE, Frontier
@@ -70,7 +70,7 @@ def check_log(source: Source, key: LogKey, ed25519: NoteVerifier | None, options
     )
     whole = _Whole(source, head, report)
     processes = options.processes or (1 if head.size < _SMALL else None)
-    for result in map_in_order(check_span, tasks, processes):
+    for result in map_in_order(SpanChecker(), tasks, processes):
         whole.add(result)
         options.on_span(result)
     whole.finish()

@@ -7,6 +7,7 @@ Out of scope: hash tiles and paths (`ctlog.merkle.tiles`), checkpoints (`ctlog.w
 from __future__ import annotations
 
 import struct
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,6 +155,46 @@ def merkle_tree_leaves(data: bytes) -> list[bytes]:
     if spans is None:
         return [format_merkle_tree_leaf(leaf.timestamped) for leaf in _read_data_tile(data)]
     return [b"\x00\x00" + data[span[0] : span[3]] for span in spans]
+
+
+class DataTile:
+    """A data tile cut up into columns, for whoever checks all of it and seldom needs an entry as a value.
+
+    leaves: the MerkleTreeLeaf of each entry. submitted: the certificate or precertificate as submitted. chains: the
+    fingerprints of its issuers in one piece. Takes and refuses exactly what `parse_data_tile` does: MalformedError.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._entries: list[TileLeaf] = []
+        spans = _walk(data)
+        if spans is None:
+            spans = []
+            self._entries = found = _read_data_tile(data)
+            self.leaves = [format_merkle_tree_leaf(leaf.timestamped) for leaf in found]
+            self.submitted = [leaf.pre_certificate or leaf.entry.certificate for leaf in found]
+            self.chains = [b"".join(leaf.chain) for leaf in found]
+        else:
+            self.leaves = [b"\x00\x00" + data[at:leaf_end] for at, _, _, leaf_end, _, _ in spans]
+            self.submitted = [
+                data[leaf_end + 3 : chain - 2] if data[at + 9] else data[body:behind]
+                for at, body, behind, leaf_end, chain, _ in spans
+            ]
+            self.chains = [data[chain:stop] for _, _, _, _, chain, stop in spans]
+        self._spans = spans
+
+    def __len__(self) -> int:
+        return len(self.leaves)
+
+    def first(self, width: int) -> DataTile:
+        """The same without the entries from `width` on."""
+        made = copy(self)
+        made.leaves, made.submitted, made.chains = self.leaves[:width], self.submitted[:width], self.chains[:width]
+        return made
+
+    def entry(self, place: int) -> TileLeaf:
+        """One entry, as `parse_data_tile` gives it."""
+        return self._entries[place] if self._entries else _cut(self._data, self._spans[place])
 
 
 def _read_data_tile(data: bytes) -> list[TileLeaf]:

@@ -42,7 +42,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
 OID_KEY_USAGE = oid("2.5.29.15")
 _DIGITAL_SIGNATURE = b"\x03\x02\x07\x80"
 _DAY_MS = 86_400_000
-_LONG_MS = 398 * _DAY_MS
+LONG_MS = 398 * _DAY_MS
 
 # AlgorithmIdentifiers as their specifications write them: RFC 5758 section 3.2, RFC 8410 section 3, RFC 4055 section 5.
 _ALGORITHMS = frozenset(
@@ -87,7 +87,7 @@ def _judge_validity(certificate: Certificate, now_ms: int, ca: bool, found: list
         return
     if end < start:
         found.append("validity-reversed")
-    elif end - start > _LONG_MS and not ca:
+    elif end - start > LONG_MS and not ca:
         found.append("validity-long")
     if end < now_ms:
         found.append("expired")

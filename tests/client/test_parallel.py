@@ -146,6 +146,24 @@ def test_map_in_order_uses_other_processes_and_keeps_the_order():
     assert cores() >= 1
 
 
+class Counter:
+    """A job that remembers how often it was done."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, item: int) -> tuple[int, int]:
+        self.times += 1
+        return os.getpid(), self.times
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_process_has_one_job_from_beginning_to_end(processes):
+    seen = list(map_in_order(Counter(), range(30), processes))
+    for pid in {pid for pid, _ in seen}:
+        assert [times for other, times in seen if other == pid] == list(range(1, 1 + [p for p, _ in seen].count(pid)))
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_error_in_a_worker_is_raised_here(processes):
     results = map_in_order(fail_at_three, range(10), processes)

@@ -11,12 +11,12 @@ import pytest
 from ctlog import issuance
 from ctlog.admission import Policy, accept
 from ctlog.errors import NotFoundError
-from ctlog.fsck.entries import Entries
+from ctlog.fsck.entries import Entries, Memory
 from ctlog.issuance import DAY_MS, Subject
 from ctlog.merkle.tiles import Tile
 from ctlog.sequencer.forms import StaticCtForm
 from ctlog.wire.rfc6962 import EntryType
-from ctlog.wire.static_ct import TileLeaf, format_tile_leaf, merkle_tree_leaves, parse_data_tile
+from ctlog.wire.static_ct import DataTile, TileLeaf, format_tile_leaf, parse_data_tile
 from ctlog.x509.chain import Roots, accepted_root
 from tests.whole_log import FIRST, LEAF_SPKI, NOW, chain
 
@@ -55,9 +55,9 @@ def check(
     made: Made, doubt: Sequence[int] = (), *, quick: bool = False, head_ms: int = 1 << 60
 ) -> list[tuple[str, str]]:
     said: list[tuple[str, str]] = []
-    entries = Entries(read, lambda path, sentence: said.append((path, sentence)), head_ms, quick=quick)
-    leaves = merkle_tree_leaves(made.data)
-    entries.check(Tile(0, 0, len(leaves)), made.data, leaves, made.feed, frozenset(doubt))
+    entries = Entries(read, lambda path, sentence: said.append((path, sentence)), head_ms, Memory(), quick=quick)
+    tile = DataTile(made.data)
+    entries.check(Tile(0, 0, len(tile)), tile, made.feed, frozenset(doubt))
     return said
 
 
@@ -79,8 +79,8 @@ def leaf(at: int) -> TileLeaf:
 
 def test_a_good_tile_is_good_and_its_sums_are_kept() -> None:
     said: list[tuple[str, str]] = []
-    entries = Entries(read, lambda *one: said.append(one), 1 << 60, quick=False)  # type: ignore[arg-type]
-    entries.check(Tile(0, 0, 6), GOOD.data, merkle_tree_leaves(GOOD.data), GOOD.feed, frozenset())
+    entries = Entries(read, lambda *one: said.append(one), 1 << 60, Memory(), quick=False)  # type: ignore[arg-type]
+    entries.check(Tile(0, 0, 6), DataTile(GOOD.data), GOOD.feed, frozenset())
     assert said == []
     assert entries.times == [(index, NOW + 5 * index) for index in range(6)]
     assert set(entries.issuers.values()) == {("tile/data/000.p/6", 6)}
@@ -131,8 +131,8 @@ def test_entries_newer_than_the_head_are_said() -> None:
 
 
 def test_a_missing_issuer_is_for_others_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = Entries(lambda path: b"", lambda *one: pytest.fail(str(one)), 1 << 60, quick=False)
-    entries.check(Tile(0, 0, 6), GOOD.data, merkle_tree_leaves(GOOD.data), GOOD.feed, frozenset())
+    entries = Entries(lambda path: b"", lambda *one: pytest.fail(str(one)), 1 << 60, Memory(), quick=False)
+    entries.check(Tile(0, 0, 6), DataTile(GOOD.data), GOOD.feed, frozenset())
     assert entries.unsure == {"tile/data/000.p/6"}
 
 

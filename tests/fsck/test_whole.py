@@ -14,6 +14,8 @@ from ctlog.errors import TransportError
 from ctlog.folder import Folder, open_folder
 from ctlog.fsck.sources import FolderSource
 from ctlog.fsck.whole import Options, Report, check_log
+from ctlog.wire.static_ct import format_tile_leaf, parse_data_tile
+from ctlog.x509.der import parse_certificate
 from tests.whole_log import FIRST, SECOND, make_log
 
 BATCHES = (250, 6, 300, 40)  # 596 entries: two full tiles, a partial one, and partial ones that were left over
@@ -143,7 +145,8 @@ def test_any_bit_of_a_tile_is_noticed_where_it_is(tmp_path: Path) -> None:
     assert all(found == {data} for found in flips(small, data, 13))
 
 
-def test_a_line_of_the_feed_that_lies_is_named_though_its_frame_is_right(folder: Folder) -> None:
+@pytest.mark.parametrize("place", [0, 3, 200])  # of a kind that was not met before, and of one that was
+def test_a_line_of_the_feed_that_lies_is_named_though_its_frame_is_right(folder: Folder, place: int) -> None:
     path = public(folder, "tile/numbers/000")
     lines = gzip.decompress(path.read_bytes()).split(b"\n")
     for other in left_over(folder, "numbers"):
@@ -151,9 +154,11 @@ def test_a_line_of_the_feed_that_lies_is_named_though_its_frame_is_right(folder:
     for change in (
         {"numbers": ["12025559999"]}, {"subject": "CN=somebody"}, {"findings": ["expired"]}, {"issuer": "CN=x"},
         {"ca": True}, {"certificate": "00" * 32}, {"index": 4}, {"timestamp": 4}, {"trust_domain": "x"},
+        {"key": "00" * 32}, {"not_before": 1}, {"not_after": None}, {"labels": []}, {"root": "00" * 32},
+        {"kind": "x"}, {"issuer_key": "00" * 32}, {"codes": ["709J"]}, {"family": "rcs"},
     ):  # fmt: skip
-        value = {**json.loads(lines[3]), **change}
-        bent = [*lines[:3], json.dumps(value, separators=(",", ":")).encode(), *lines[4:]]
+        value = {**json.loads(lines[place]), **change}
+        bent = [*lines[:place], json.dumps(value, separators=(",", ":")).encode(), *lines[place + 1 :]]
         path.write_bytes(gzip.compress(b"\n".join(bent)))
         assert named(check(folder, domains=DOMAINS)) == {"tile/numbers/000"}, change
 
@@ -231,3 +236,19 @@ def test_several_processes_say_the_same(folder: Folder) -> None:
     signer = folder.signer()
     report = check_log(FolderSource(public(folder)), signer.key, signer.checkpoint_key, Options(processes=2))
     assert named(report) == {"tile/data/001"}
+
+
+def test_an_odd_entry_among_many_alike_is_named(folder: Folder) -> None:
+    """A precertificate that is not the one whose TBSCertificate was logged, after 300 that are."""
+    for kind in ("0", "1", "data", "numbers"):
+        for other in left_over(folder, kind):
+            public(folder, other).unlink()
+    path = public(folder, "tile/data/001")
+    entries = parse_data_tile(gzip.decompress(path.read_bytes()))
+    odd = next(at for at, leaf in enumerate(entries) if at > 50 and leaf.pre_certificate)
+    der = entries[odd].pre_certificate
+    serial = parse_certificate(der).serial
+    at = der.index(serial, 10) + len(serial) - 1
+    entries[odd] = entries[odd]._replace(pre_certificate=der[:at] + bytes([der[at] ^ 1]) + der[at + 1 :])
+    path.write_bytes(gzip.compress(b"".join(map(format_tile_leaf, entries))))
+    assert named(check(folder)) == {"tile/data/001"}

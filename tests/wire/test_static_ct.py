@@ -94,6 +94,22 @@ def slow_leaves(tile):
     return [format_merkle_tree_leaf(leaf.timestamped) for leaf in static_ct._read_data_tile(tile)]
 
 
+def columns(tile):
+    found = static_ct.DataTile(tile)
+    assert len(found) == len(found.leaves)
+    entries = [found.entry(place) for place in range(len(found))]
+    return list(zip(found.leaves, found.submitted, found.chains, entries, strict=True))
+
+
+def slow_columns(tile):
+    leaves = static_ct._read_data_tile(tile)
+    return [
+        (format_merkle_tree_leaf(leaf.timestamped), leaf.pre_certificate or leaf.entry.certificate,
+         b"".join(leaf.chain), leaf)
+        for leaf in leaves
+    ]  # fmt: skip
+
+
 @given(st.lists(TILE_LEAF | st.sampled_from([X509, PRECERT]), max_size=4), st.data())
 def test_the_fast_walk_takes_and_refuses_what_the_slow_reading_does(leaves, data):
     tile = bytearray(b"".join(map(format_tile_leaf, leaves)) + data.draw(st.sampled_from([b"", b"", b"\0", bytes(60)])))
@@ -104,6 +120,7 @@ def test_the_fast_walk_takes_and_refuses_what_the_slow_reading_does(leaves, data
     tile = bytes(tile[: data.draw(st.integers(0, len(tile)) | st.just(len(tile)))])
     assert outcome(parse_data_tile, tile) == outcome(static_ct._read_data_tile, tile)
     assert outcome(merkle_tree_leaves, tile) == outcome(slow_leaves, tile)
+    assert outcome(columns, tile) == outcome(slow_columns, tile)
 
 
 @pytest.mark.parametrize("leaf", [X509, PRECERT])
@@ -121,12 +138,24 @@ def test_every_cut_and_every_flipped_byte_agrees(leaf):
             wrong = tile[:at] + bytes([tile[at] ^ mask]) + tile[at + 1 :]
             assert outcome(parse_data_tile, wrong) == outcome(static_ct._read_data_tile, wrong)
             assert outcome(merkle_tree_leaves, wrong) == outcome(slow_leaves, wrong)
+            assert outcome(columns, wrong) == outcome(slow_columns, wrong)
+
+
+def test_the_first_entries_of_a_tile():
+    data = b"".join(map(format_tile_leaf, (X509, PRECERT, X509)))
+    whole = static_ct.DataTile(data)
+    for width in range(4):
+        part = whole.first(width)
+        assert (len(part), part.leaves) == (width, whole.leaves[:width])
+        assert (part.submitted, part.chains) == (whole.submitted[:width], whole.chains[:width])
+        assert [part.entry(place) for place in range(width)] == [X509, PRECERT, X509][:width]
+    assert len(whole) == 3
 
 
 def test_no_more_than_a_tile():
     full = format_tile_leaf(PRECERT) * 256
     assert len(parse_data_tile(full)) == len(merkle_tree_leaves(full)) == 256
-    for read in (parse_data_tile, merkle_tree_leaves):
+    for read in (parse_data_tile, merkle_tree_leaves, static_ct.DataTile):
         with pytest.raises(MalformedError, match="more than 256") as caught:
             read(full + format_tile_leaf(PRECERT))
         assert caught.value.offset == len(full)
@@ -144,7 +173,7 @@ def test_no_more_than_a_tile():
     ],
 )
 def test_refused_by_both(tile, offset):
-    for read in (parse_data_tile, merkle_tree_leaves):
+    for read in (parse_data_tile, merkle_tree_leaves, static_ct.DataTile):
         with pytest.raises(MalformedError) as caught:
             read(tile)
         assert caught.value.field == "data-tile"
