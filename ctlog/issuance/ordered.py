@@ -1,0 +1,128 @@
+"""An order as a TBSCertificate: which profile it gets, and what no CA of that profile would sign.
+
+Specs: ATIS-1000080 section 6.4.1 (one code), RFC 9060 section 4 (a delegate's scope lies within those above it), RCC.16
+Annex A (a UUID, numbers, 76 days). In scope: a function for each profile, made once for a run. Out of scope: how orders
+are written (`ctlog.issuance.orders`), the layouts of certificates (`profiles`, `rcs`).
+
+The reasons of what is refused: one-code, scope-exceeds-issuer, no-holder, not-a-uuid, numbers-only; and of a whole run:
+outlives-issuer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
+
+from ctlog.errors import RefusedError, UsageError
+from ctlog.issuance.authority import Authority, Subject
+from ctlog.issuance.orders import Order
+from ctlog.issuance.profiles import delegate_leaf, shaken_leaf
+from ctlog.issuance.rcs import LEAF_DAYS, rcs_leaf, subject_name
+from ctlog.issuance.write import name
+from ctlog.tn.delegation import Scope
+from ctlog.tn.identity import read_identity
+from ctlog.tn.numbers import Claim, ServiceProviderCode, TelephoneNumber
+from ctlog.tn.tnauthlist import format_tnauthlist
+from ctlog.x509.der import parse_certificate
+
+DAY_MS = 86_400_000
+
+Build = Callable[[Order], bytes]
+"""The TBSCertificate as logged of an order. Raises RefusedError for one that this profile does not allow."""
+
+
+class Terms(NamedTuple):
+    """What the certificates of a run have in common: how long they live, the country of their subjects, and the time,
+    milliseconds since 1970, from which they are good."""
+
+    days: int
+    clock: Callable[[], int]
+    country: str = "US"
+
+    def check(self, authority: Authority) -> None:
+        """Raises UsageError "outlives-issuer" for certificates that would end after a CA above them does."""
+        end_ms = self.life()[1]
+        for der in authority.chain:
+            until_ms = parse_certificate(der, "a CA's certificate").not_after_ms
+            if until_ms is not None and end_ms > until_ms:
+                sentence = f"certificates of {self.days} days would end after that of a CA above them"
+                raise UsageError(sentence, reason="outlives-issuer")
+
+    def life(self) -> tuple[int, int]:
+        """(notBefore, notAfter), both included (RFC 5280 section 4.1.2.5), of one that is made now."""
+        now_ms = self.clock()
+        return now_ms, now_ms + self.days * DAY_MS - 1000
+
+
+def shaken_orders(authority: Authority, terms: Terms) -> Build:
+    """A service provider's certificate: one code and nothing else."""
+
+    terms.check(authority)
+
+    def build(order: Order) -> bytes:
+        (code, *more) = order.claims
+        if more or not isinstance(code, ServiceProviderCode):
+            raise RefusedError("a SHAKEN certificate is for one code and nothing else", reason="one-code")
+        _need_holder(order)
+        start, end = terms.life()
+        return shaken_leaf(authority, order.spki, code.code, order.holder, not_before_ms=start, not_after_ms=end,
+                           country=terms.country)  # fmt: skip
+
+    return build
+
+
+def delegate_orders(authority: Authority, terms: Terms) -> Build:
+    """A delegate's certificate: codes, ranges and numbers that every CA above holds, as far as it has a list."""
+    terms.check(authority)
+    above = [read_identity(parse_certificate(der, "a CA's certificate")) for der in authority.chain]
+    scopes = [Scope(identity.claims) for identity in above if identity.has_list]
+
+    def build(order: Order) -> bytes:
+        for claim in order.claims:
+            if not all(_holds(scope, claim) for scope in scopes):
+                raise RefusedError(f"{claim} lies outside of what its CA holds (RFC 9060 section 4)",
+                                   reason="scope-exceeds-issuer")  # fmt: skip
+        _need_holder(order)
+        who = name(C=terms.country, O=order.holder, CN=order.holder)
+        return delegate_leaf(authority, Subject(who, order.spki, *terms.life()), format_tnauthlist(order.claims))
+
+    return build
+
+
+def rcs_orders(authority: Authority, terms: Terms) -> Build:
+    """A messaging client's certificate: numbers, and a UUID as its holder.
+
+    It has neither ParticipantInformation nor a carrier's proof, for these come with no order: a vendor writes a `Build`
+    of its own.
+    """
+    terms.check(authority)
+    if terms.days > LEAF_DAYS:
+        raise UsageError(f"RCC.16 lets a client's certificate live for {LEAF_DAYS} days at most")
+
+    def build(order: Order) -> bytes:
+        numbers = [claim.digits for claim in order.claims if isinstance(claim, TelephoneNumber) and claim.is_numeric]
+        if len(numbers) < len(order.claims):
+            raise RefusedError("a messaging certificate names numbers only", reason="numbers-only")
+        try:
+            identifier = UUID(order.holder)
+        except ValueError:
+            raise RefusedError("the holder of a messaging certificate is a UUID", reason="not-a-uuid") from None
+        return rcs_leaf(authority, Subject(subject_name(identifier), order.spki, *terms.life()), *numbers)
+
+    return build
+
+
+PROFILES: dict[str, Callable[[Authority, Terms], Build]] = {
+    "shaken": shaken_orders, "delegate": delegate_orders, "rcs": rcs_orders,
+}  # fmt: skip
+
+
+def _holds(scope: Scope, claim: Claim) -> bool:
+    """A code may stand for any number: which ones are its own, no certificate says."""
+    return scope.holds(claim) or (scope.has_code and not isinstance(claim, ServiceProviderCode))
+
+
+def _need_holder(order: Order) -> None:
+    if not order.holder:
+        raise RefusedError("it names no holder", reason="no-holder")
