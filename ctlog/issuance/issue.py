@@ -69,6 +69,16 @@ def precertificate(authority: Authority, tbs: bytes, signer: Authority | None = 
     return Submission((der, *by.chain), entry)
 
 
+def precertificate_submission(der: bytes, authority: Authority, signer: Authority | None = None) -> Submission:
+    """What goes to add-pre-chain for a precertificate that was made before, by `precertificate` with these.
+
+    Raises MalformedError, RefusedError for bytes that are none.
+    """
+    by = signer or authority
+    key_hash, tbs = logged_precertificate(parse_certificate(der), [_parsed(each) for each in by.chain])
+    return Submission((der, *by.chain), SignedEntry(EntryType.PRECERT, tbs, key_hash))
+
+
 def logged_entry(authority: Authority, tbs: bytes) -> SignedEntry:
     """What the SCTs to embed must be signed over (RFC 6962 section 3.2)."""
     return SignedEntry(EntryType.PRECERT, tbs, _key_hash(authority.signer.spki))

@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from ctlog.errors import StoreError, UsageError
-
-_T = TypeVar("_T")
 
 _APPLICATION_ID = 0x63746C6A  # PRAGMA application_id, "ctlj"
 _VERSION = 1
@@ -81,6 +79,7 @@ class Journal:
 
     def __init__(self, path: Path, about: Mapping[str, str]) -> None:
         self.path = path
+        self._is_broken = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # From any thread: whoever has the journal sees to it that it is one at a time.
@@ -140,19 +139,25 @@ class Journal:
             raise StoreError(f"{self.path} cannot be read: {error}") from error
         return None if row is None else Entry(row[0], row[1], row[2], row[3] or b"", row[4] or b"")
 
-    def begin(self, begun: Sequence[Begun]) -> list[int]:
-        """Write down what will be sent, all or nothing; gives their places. It is on the disk when this returns.
+    def write(self, begun: Sequence[Begun] = (), finished: Iterable[Finished] = ()) -> list[int]:
+        """Write down what will be sent and what may be handed out, all or nothing; gives the places of the former.
 
-        Raises StoreError: then nothing of it may be sent, and the journal is to be opened anew.
+        It is on the disk when this returns. Raises StoreError: then nothing of it may leave, and the journal is to be
+        opened anew.
         """
-        return self._write(lambda: [int(self._db.execute(_BEGIN, each).lastrowid or 0) for each in begun])
-
-    def finish(self, finished: Iterable[Finished]) -> None:
-        """Write down what may be handed out, all or nothing. It is on the disk when this returns.
-
-        Raises StoreError: then nothing of it may be handed out, and the journal is to be opened anew.
-        """
-        self._write(lambda: self._db.executemany(_FINISH, finished))
+        if self._is_broken:
+            raise StoreError(f"{self.path} could not be written before, and has to be opened anew")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            places = [int(self._db.execute(_BEGIN, each).lastrowid or 0) for each in begun]
+            self._db.executemany(_FINISH, finished)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._is_broken = True
+            with suppress(sqlite3.Error):
+                self._db.rollback()
+            raise StoreError(f"{self.path} cannot be written: {error}") from error
+        return places
 
     def counts(self) -> tuple[int, int]:
         """(orders begun, orders finished)."""
@@ -163,14 +168,3 @@ class Journal:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
-
-    def _write(self, work: Callable[[], _T]) -> _T:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            done = work()
-            self._db.execute("COMMIT")
-        except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
-                self._db.rollback()
-            raise StoreError(f"{self.path} cannot be written: {error}") from error
-        return done

@@ -36,8 +36,8 @@ def reason(path: Path, about: dict[str, str] = ABOUT) -> str:
 def test_two_steps_survive_closing(path: Path) -> None:
     journal = Journal(path, ABOUT)
     assert journal.find(begun(1).key) is None
-    one, two = journal.begin([begun(1), begun(2)])
-    journal.finish([Finished(two, b"certificate", b"scts")])
+    one, two = journal.write([begun(1), begun(2)])
+    journal.write(finished=[Finished(two, b"certificate", b"scts")])
     journal.close()
     journal = Journal(path, ABOUT)
     assert journal.find(begun(1).key) == Entry(one, b"c1", b"s1")
@@ -51,14 +51,18 @@ def test_two_steps_survive_closing(path: Path) -> None:
 def test_an_order_begins_once_and_ends_once(path: Path) -> None:
     """All or nothing: what stands beside a second beginning is not begun either."""
     journal = Journal(path, ABOUT)
-    (place,) = journal.begin([begun(1)])
+    (place,) = journal.write([begun(1)])
     with pytest.raises(StoreError):
-        journal.begin([begun(2), begun(1)])
+        journal.write([begun(2), begun(1)])
+    with pytest.raises(StoreError, match="opened anew"):
+        journal.write([begun(4)])
+    journal.close()
+    journal = Journal(path, ABOUT)
     assert journal.find(begun(2).key) is None
-    journal.finish([Finished(place, b"first", b"")])
-    (other,) = journal.begin([begun(3)])
+    journal.write(finished=[Finished(place, b"first", b"")])
+    (other,) = journal.write([begun(3)])
     with pytest.raises(StoreError):
-        journal.finish([Finished(other, b"x", b""), Finished(place, b"second", b"")])
+        journal.write(finished=[Finished(other, b"x", b""), Finished(place, b"second", b"")])
     assert journal.find(begun(1).key) == Entry(place, b"c1", b"s1", b"first", b"")
     assert journal.find(begun(3).key) == Entry(other, b"c3", b"s3")
     journal.close()
@@ -68,7 +72,7 @@ def test_one_process_at_a_time(path: Path) -> None:
     """Two runs at once would each begin what the other has not written down yet."""
     journal = Journal(path, ABOUT)
     assert reason(path) == "journal-in-use"
-    journal.begin([begun(1)])
+    journal.write([begun(1)])
     assert reason(path) == "journal-in-use"
     journal.close()
     Journal(path, ABOUT).close()
@@ -112,10 +116,10 @@ def test_what_was_said_to_be_done_survives_a_kill(path: Path) -> None:
         "from ctlog.issuance.journal import *\n"
         "journal = Journal(Path(sys.argv[1]), {'CA': 'Example', 'kind of certificate': 'embedded'})\n"
         "for n in range(50):\n"
-        "    (place,) = journal.begin([Begun(b'%032d' % n, b'c', b's')])\n"
+        "    (place,) = journal.write([Begun(b'%032d' % n, b'c', b's')])\n"
         "    print('begun', n, flush=True)\n"
         "    if n % 2:\n"
-        "        journal.finish([Finished(place, b'x', b'y')])\n"
+        "        journal.write(finished=[Finished(place, b'x', b'y')])\n"
         "        print('finished', n, flush=True)\n"
         "journal._db.execute('BEGIN IMMEDIATE')\n"
         "journal._db.execute('DELETE FROM finished')\n"
@@ -137,15 +141,15 @@ def test_what_was_said_to_be_done_survives_a_kill(path: Path) -> None:
 def test_a_disk_that_is_full_is_said(path: Path) -> None:
     journal = Journal(path, ABOUT)
     journal._db.execute("PRAGMA max_page_count = 20")
-    journal.begin([begun(1)])
+    journal.write([begun(1)])
     with pytest.raises(StoreError, match="full"):
-        journal.begin([Begun(b"%032d" % n, b"c", bytes(4000)) for n in range(2, 50)])
+        journal.write([Begun(b"%032d" % n, b"c", bytes(4000)) for n in range(2, 50)])
     journal.close()
     journal = Journal(path, ABOUT)
     assert journal.counts() == (1, 0)
     journal.close()
     with pytest.raises(StoreError):
-        journal.begin([begun(1)])
+        journal.write([begun(1)])
     with pytest.raises(StoreError):
         journal.find(begun(1).key)
 
@@ -167,11 +171,11 @@ def test_it_is_a_dictionary_that_is_never_taken_back(steps: list[tuple[str, set[
                 journal = Journal(path, ABOUT)
             elif step == "b":
                 new = [n for n in sorted(numbers) if n not in model]
-                for n, place in zip(new, journal.begin([begun(n) for n in new]), strict=True):
+                for n, place in zip(new, journal.write([begun(n) for n in new]), strict=True):
                     model[n] = Entry(place, b"c%d" % n, b"s%d" % n)
             else:
                 ready = [n for n in sorted(numbers) if n in model and not model[n].is_finished]
-                journal.finish([Finished(model[n].place, b"x%d" % n, b"y") for n in ready])
+                journal.write(finished=[Finished(model[n].place, b"x%d" % n, b"y") for n in ready])
                 for n in ready:
                     model[n] = model[n]._replace(certificate=b"x%d" % n, scts=b"y")
         assert {n: entry for n in range(10) if (entry := journal.find(begun(n).key))} == model

@@ -1,0 +1,347 @@
+"""Issuing in bulk: any number of orders, through a crash too, and no order twice.
+
+RFC 6962 section 3.1. In scope: groups of orders on their way through the signer, the journal and the logs; memory that
+does not grow with their number; the order of the steps, which is the promise:
+
+    1. look up      an order that is finished is given out again, one that was begun goes on with the same bytes
+    2. sign         the precertificate (or the certificate, where SCTs travel beside it)
+    3. write down   what will be sent; only then
+    4. send         to all logs, until the policy is met
+    5. sign         the certificate with its SCTs
+    6. write down   what will be handed out; only then
+    7. report
+
+Whatever ends the process, whenever: what a log or a caller may have seen is written down, and the next run goes on from
+there. Out of scope: what is remembered (`journal`), what is ordered (`orders`), the TBSCertificate of an order
+(`ordered`), how many SCTs are enough (`ctlog.client.several`).
+
+How a run ends early: with the error of the signer, StoreError from the journal, or TransportError when logs that could
+be reached are too few for the policy. Until then all that is under way is brought to an end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from ctlog.client.sct import VerifiedSct
+from ctlog.client.several import ENOUGH, Gathered, Several, judge
+from ctlog.client.submission import Submission
+from ctlog.errors import CtlogError, InputError, TransportError, VerificationError
+from ctlog.issuance.authority import Authority
+from ctlog.issuance.issue import (
+    certificate_submission,
+    check_scts,
+    detached_list,
+    final_certificate,
+    plain_certificate,
+    precertificate,
+    precertificate_submission,
+)
+from ctlog.issuance.journal import Begun, Entry, Finished, Journal
+from ctlog.issuance.ordered import Build
+from ctlog.issuance.orders import BadOrder, Order
+
+GROUP = 64  # orders that take each step together
+GROUPS = 12  # such groups under way at once: what keeps signer, disk and logs busy while others are waited for
+_CONCERNS_ALL = frozenset(("submitter-not-allowed",))
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate that may be handed out. `before`: an earlier run had issued it.
+
+    sct_list: a SignedCertificateTimestampList, which stands in the certificate too unless SCTs travel beside it.
+    """
+
+    line: int
+    id: str
+    certificate: bytes
+    sct_list: bytes
+    before: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NotIssued:
+    """An order of which nothing came: a stable word, and a sentence."""
+
+    line: int
+    id: str
+    reason: str
+    sentence: str
+
+
+Outcome = Issued | NotIssued
+
+
+class _Wanted(NamedTuple):
+    """An order on its way to the logs. place: in the journal, -1 until it is there."""
+
+    order: Order
+    submission: Submission
+    place: int = -1
+
+
+class _UnderWay(NamedTuple):
+    """An order that somebody works on. outcome: None for one that was left open."""
+
+    content: bytes
+    outcome: asyncio.Future[Outcome | None]
+
+
+def open_journal(
+    path: Path, authority: Authority, *, detached: bool = False, precertificate_signer: Authority | None = None
+) -> Journal:
+    """The journal of a CA, for one of the two kinds of certificates. Raises as `Journal`."""
+    signer = precertificate_signer or authority
+    return Journal(path, {
+        "CA": hashlib.sha256(authority.certificate).hexdigest(),
+        "precertificate signer": hashlib.sha256(signer.certificate).hexdigest(),
+        "kind of certificate": "SCTs beside it" if detached else "SCTs embedded",
+    })  # fmt: skip
+
+
+class BulkIssuer:
+    """A CA that issues many certificates. Use it from one event loop, for any number of runs one after the other."""
+
+    def __init__(
+        self, authority: Authority, logs: Several, journal: Journal, build: Build, *, detached: bool = False,
+        precertificate_signer: Authority | None = None, executor: Executor | None = None,
+    ) -> None:  # fmt: skip
+        """`build` makes an order's TBSCertificate (`ctlog.issuance.ordered`, or a vendor's own).
+
+        detached: SCTs travel beside the certificate, for profiles that forbid them inside. precertificate_signer and
+        executor as for `ctlog.issuance.issuer.Issuer`. `journal` is one of `open_journal` with the same arguments.
+        """
+        self._authority = authority
+        self._logs = logs
+        self._build = build
+        self._detached = detached
+        self._signer = precertificate_signer
+        self._executor = executor
+        self._journal = journal
+        self._under_way: dict[bytes, _UnderWay] = {}
+        self._problem: Exception | None = None
+        """Why nothing more is begun."""
+
+    async def run(self, orders: Iterable[Order | BadOrder], report: Callable[[Outcome], None]) -> None:
+        """Issue all; `report` is called once for each order of which something came, in order of completion.
+
+        `orders` are read as they are needed. Raises what ends a run early, after the last report; run it again with the
+        same journal, and it goes on.
+        """
+        self._problem = None
+        self._clerk = _Clerk(self._journal)
+        waiting = iter(orders)
+        workers = [asyncio.create_task(self._work(waiting, report)) for _ in range(GROUPS)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            await self._clerk.close()
+        if self._problem is not None:
+            raise self._problem
+
+    async def _work(self, waiting: Iterator[Order | BadOrder], report: Callable[[Outcome], None]) -> None:
+        while self._problem is None and (group := list(itertools.islice(waiting, GROUP))):
+            try:
+                await self._issue(group, report)
+            except (CtlogError, OSError) as error:
+                self._problem = self._problem or error
+
+    async def _issue(self, group: Sequence[Order | BadOrder], report: Callable[[Outcome], None]) -> None:
+        """All that is to be done for a group."""
+        mine: dict[bytes, Order] = {}
+        twins: list[tuple[Order, _UnderWay]] = []
+        for order in group:
+            if isinstance(order, BadOrder):
+                report(NotIssued(order.line, "", order.reason, order.sentence))
+            elif (other := self._under_way.get(order.key)) is not None:
+                twins.append((order, other))
+            else:
+                mine[order.key] = order
+                self._under_way[order.key] = _UnderWay(order.content, asyncio.get_running_loop().create_future())
+
+        def tell(order: Order, outcome: Outcome) -> None:
+            self._under_way[order.key].outcome.set_result(outcome)
+            report(outcome)
+
+        try:
+            if wanted := await self._begin(mine, tell):
+                await self._finish(wanted, tell)
+        finally:
+            for key in mine:
+                outcome = self._under_way.pop(key).outcome
+                if not outcome.done():
+                    outcome.set_result(None)
+        for order, other in twins:
+            if (said := _twin(order, other.content, await other.outcome)) is not None:
+                report(said)
+
+    async def _begin(self, orders: Mapping[bytes, Order], tell: Callable[[Order, Outcome], None]) -> list[_Wanted]:
+        """Steps 1 to 3: what is to be sent, written down."""
+        known = await self._clerk.find(list(orders))
+        again: list[_Wanted] = []
+        tbs: list[tuple[Order, bytes]] = []
+        for order, entry in zip(orders.values(), known, strict=True):
+            if entry is None:
+                try:
+                    tbs.append((order, self._build(order)))
+                except InputError as error:
+                    tell(order, NotIssued(order.line, order.id, error.reason, str(error)))
+            elif entry.content != order.content:
+                tell(order, _other_content(order))
+            elif entry.is_finished:
+                tell(order, Issued(order.line, order.id, entry.certificate, entry.scts, before=True))
+            else:
+                again.append(_Wanted(order, self._submission(entry.submitted), entry.place))
+        submissions = await self._signing(self._first, [each for _, each in tbs])
+        begun = [Begun(order.key, order.content, submission.chain[0])
+                 for (order, _), submission in zip(tbs, submissions, strict=True)]  # fmt: skip
+        places = await self._clerk.begin(begun) if begun else []
+        new = zip(tbs, submissions, places, strict=True)
+        return again + [_Wanted(order, submission, place) for (order, _), submission, place in new]
+
+    async def _finish(self, wanted: Sequence[_Wanted], tell: Callable[[Order, Outcome], None]) -> None:
+        """Steps 4 to 7."""
+        enough: list[tuple[_Wanted, tuple[VerifiedSct, ...]]] = []
+
+        def gathered(at: int, found: Gathered) -> None:
+            if found.is_enough:
+                enough.append((wanted[at], found.scts))
+            elif (error := self._settled(found)) is not None:
+                order = wanted[at].order
+                tell(order, NotIssued(order.line, order.id, error.reason, found.sentence))
+            else:
+                problem = TransportError(f"an order waits for SCTs: {found.sentence}", reason=found.reason)
+                self._problem = self._problem or problem
+
+        await self._logs.gather_many([one.submission for one in wanted], gathered)
+        certificates = await self._signing(self._last, enough)
+        lists = [detached_list(scts) for _, scts in enough]
+        finished = [Finished(one.place, certificate, scts)
+                    for (one, _), certificate, scts in zip(enough, certificates, lists, strict=True)]  # fmt: skip
+        if finished:
+            await self._clerk.finish(finished)
+        for (one, _), (_, certificate, scts) in zip(enough, finished, strict=True):
+            tell(one.order, Issued(one.order.line, one.order.id, certificate, scts, before=False))
+
+    def _settled(self, found: Gathered) -> CtlogError | None:
+        """Why this one will never have enough SCTs; None if other logs or another time may do.
+
+        It is settled when the logs that refused it, or whose SCTs for it do not hold, are so many that the others
+        would not be enough.
+        """
+        refused = {url: error for url, error in found.errors.items()
+                   if isinstance(error, InputError | VerificationError) and error.reason not in _CONCERNS_ALL}
+        others = [log.operator for log in self._logs.logs if log.client.url not in refused]
+        return None if judge(self._logs.policy, others) == ENOUGH else next(iter(refused.values()))
+
+    def _first(self, tbs: bytes) -> Submission:
+        """What goes to the logs for an order that is new."""
+        if self._detached:
+            return plain_certificate(self._authority, tbs)
+        return precertificate(self._authority, tbs, self._signer)
+
+    def _submission(self, submitted: bytes) -> Submission:
+        """What goes to the logs for an order that was begun before: the same bytes."""
+        if self._detached:
+            return certificate_submission(submitted, self._authority)
+        return precertificate_submission(submitted, self._authority, self._signer)
+
+    def _last(self, one: tuple[_Wanted, tuple[VerifiedSct, ...]]) -> bytes:
+        """The certificate to hand out."""
+        wanted, scts = one
+        entry = wanted.submission.entry
+        if not self._detached:
+            return final_certificate(self._authority, entry.certificate, scts)
+        check_scts(scts, entry)
+        return wanted.submission.chain[0]
+
+    async def _signing(self, make: Callable[[S], T], each: Sequence[S]) -> list[T]:
+        if self._executor is None:
+            return [make(one) for one in each]
+        loop, executor = asyncio.get_running_loop(), self._executor
+        return await asyncio.gather(*(loop.run_in_executor(executor, make, one) for one in each))
+
+
+class _Clerk:
+    """The one thread that uses the journal. What waits to be written while it writes goes into one transaction."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._thread = ThreadPoolExecutor(1, "ctlog-journal")
+        self._waiting: list[tuple[Sequence[Begun], Sequence[Finished], asyncio.Future[list[int]]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def find(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        """What is known of these orders."""
+        return await self._run(lambda: [self._journal.find(key) for key in keys])
+
+    async def begin(self, begun: Sequence[Begun]) -> list[int]:
+        """Their places, once they are written."""
+        return await self._put(begun, ())
+
+    async def finish(self, finished: Sequence[Finished]) -> None:
+        """Returns once they are written."""
+        await self._put((), finished)
+
+    async def close(self) -> None:
+        """Finish what is under way, and end the thread."""
+        if self._writing is not None:
+            await asyncio.wait((self._writing,))
+        self._thread.shutdown()
+
+    async def _put(self, begun: Sequence[Begun], finished: Sequence[Finished]) -> list[int]:
+        done: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((begun, finished, done))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        return await done
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            begun = [each for one in batch for each in one[0]]
+            finished = [each for one in batch for each in one[1]]
+            try:
+                places = await self._run(partial(self._journal.write, begun, finished))
+            except Exception as error:
+                for _, _, done in batch:
+                    if not done.done():
+                        done.set_exception(error)
+                continue
+            at = 0
+            for mine, _, done in batch:
+                if not done.done():
+                    done.set_result(places[at : at + len(mine)])
+                at += len(mine)
+        self._writing = None
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _twin(order: Order, content: bytes, outcome: Outcome | None) -> Outcome | None:
+    """What comes of an order that stands in the same file before: it is one order."""
+    if content != order.content:
+        return _other_content(order)
+    if isinstance(outcome, Issued):
+        return replace(outcome, line=order.line, before=True)
+    return None if outcome is None else replace(outcome, line=order.line)
+
+
+def _other_content(order: Order) -> NotIssued:
+    return NotIssued(order.line, order.id, "id-taken", f"the order {order.id!r} was begun with other words")
