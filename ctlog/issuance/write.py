@@ -32,7 +32,8 @@ def sequence(*parts: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """An INTEGER."""
-    return format_tlv(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    bits = (value if value >= 0 else ~value).bit_length()  # -128 fits into one octet
+    return format_tlv(0x02, value.to_bytes(bits // 8 + 1, "big", signed=True))
 
 
 def bit_string(data: bytes) -> bytes:
