@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -232,3 +234,16 @@ def test_a_ca_numbers_its_keys_as_it_likes() -> None:
     check_chain(precertificate(authority, tbs).chain[0], authority)
     nameless = AUTHORITY.authority(key, who, extensions[:-1])
     assert nameless.key_id == issuance.key_id(key.spki)
+
+
+# The page -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_names_every_reason_that_issuing_raises() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "issue-certificates.md").read_text("utf-8")
+    told = set(re.findall(r"`([a-z-]+)`", page.partition("## When it is no")[2]))
+    rooms = ("issuance/issue", "issuance/authority", "issuance/requests", "client/several", "client/submission")
+    raised = {word for room in rooms for word in
+              re.findall(r'reason="([a-z-]+)"', (root / "ctlog" / f"{room}.py").read_text("utf-8"))}  # fmt: skip
+    assert {"not-as-logged", "wrong-key", "bad-policy", "bad-extensions", "no-number"} <= raised <= told
