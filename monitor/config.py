@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from ipaddress import ip_network
 from typing import Any, NamedTuple
 
 from ctlog.errors import ConfigError, CtlogError, UsageError
@@ -47,6 +48,8 @@ TOP = (
         "lies between, so it is never made anew."),
     Key("watch", str, "watch.toml", "The watch list; read again when it changes. It need not exist."),
     Key("listen", str, "127.0.0.1:8462", "Where /metrics, /health and the API answer; empty: nowhere."),
+    Key("hand_in", list, [], "Networks, such as `10.0.0.0/8`, that may hand in SCTs and events over the API, besides "
+        "this machine. There is no password: whoever is there may."),
     Key("operators", list, [], "The channels that are told of logs that lie, of trouble, and of what concerns no "
         "owner; empty: all channels."),
     Key("poll_s", int, 30, "Seconds between two looks at a log's head.", 1, 3600),
@@ -137,6 +140,7 @@ class Config:
     state: str
     watch: str
     listen: str
+    hand_in: tuple[str, ...]
     operators: tuple[str, ...]
     poll_s: int
     audit: str
@@ -187,7 +191,7 @@ def _config(document: Mapping[str, Any], check_channel: Check) -> Config:
         if not isinstance(contact, str):
             raise _MistakeError("a contact is a text", ("contacts", organisation))
     return Config(
-        **{**top, "operators": tuple(top["operators"])},
+        **{**top, "operators": tuple(top["operators"]), "hand_in": _networks(top["hand_in"])},
         logs=logs,
         log_list=_log_list(document),
         roots=tuple(_roots(table, ("roots", at)) for at, table in enumerate(_tables(document, "roots"))),
@@ -195,6 +199,15 @@ def _config(document: Mapping[str, Any], check_channel: Check) -> Config:
         contacts=contacts,
         channels=channels,
     )
+
+
+def _networks(texts: list[str]) -> tuple[str, ...]:
+    for at, text in enumerate(texts):
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise _MistakeError(f"this is no network, such as 10.0.0.0/8: {error}", ("hand_in", at)) from None
+    return tuple(texts)
 
 
 def _channels(document: Mapping[str, Any], check: Check) -> Mapping[str, Mapping[str, Any]]:

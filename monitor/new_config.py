@@ -25,10 +25,11 @@ _CHANNELS = """\
 # Each channel is tried by itself until it has delivered. `ctlog-monitor test` sends a test through every one.
 
 [channels.screen]
-type = "stdout"
+kind = "stdout"
+format = "text"
 
 # [channels.mail]
-# type = "email"
+# kind = "email"
 # to = ["you@example.com"]
 # sender = "monitor@example.com"
 # host = "smtp.example.com"

@@ -23,6 +23,7 @@ _COMMANDS = {
     "init": "monitor.cli.init",
     "logs": "monitor.cli.logs",
     "watch": "monitor.cli.watch",
+    "alerts": "monitor.cli.alerts",
     "events": "monitor.cli.events",
 }
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from ctlog.client.evidence import prove_broken_sct, record
 from ctlog.client.sct import VerifiedSct, embedded_scts, verify_sct
 from ctlog.client.tile_reader import TileReader
+from ctlog.client.trusted import LogPolicy
 from ctlog.errors import CtlogError, Misbehaviour, NotFoundError, ProofError, StoreError
 from ctlog.merkle.hashing import leaf_hash
 from ctlog.merkle.tree import Node, TreeHead
@@ -38,8 +40,17 @@ CANDIDATES = 64
 """Entries with a label of the promised one that are compared with it."""
 
 
+class Known(Protocol):
+    """A log that is known by its key."""
+
+    @property
+    def log_id(self) -> bytes: ...
+    @property
+    def policy(self) -> LogPolicy: ...
+
+
 def take_in(
-    certificate: bytes, issuers: Sequence[bytes], scts: Sequence[bytes], logs: Mapping[bytes, Followed], source: str,
+    certificate: bytes, issuers: Sequence[bytes], scts: Sequence[bytes], logs: Mapping[bytes, Known], source: str,
     now_ms: int,
 ) -> list[SctRow]:  # fmt: skip
     """The SCTs of followed logs that hold for this certificate, ready to be audited.
@@ -55,7 +66,7 @@ def take_in(
     return rows
 
 
-def sct_row(log: Followed, verified: VerifiedSct, source: str, now_ms: int) -> SctRow:
+def sct_row(log: Known, verified: VerifiedSct, source: str, now_ms: int) -> SctRow:
     """A verified SCT as it is stored."""
     sct = format_sct(verified.sct)
     return SctRow(

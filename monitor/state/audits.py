@@ -49,6 +49,11 @@ class Audits:
         where, values = ("WHERE status = ?", (status, limit)) if status else ("", (limit,))
         return await self._select(f"SELECT {_COLUMNS} FROM scts {where} ORDER BY handed_ms DESC LIMIT ?", values)
 
+    async def counts(self) -> dict[str, int]:
+        """How many SCTs there are by status."""
+        query = "SELECT status, count(*) FROM scts GROUP BY status"
+        return await self._database.read(lambda connection: dict(connection.execute(query).fetchall()))
+
     async def settle(
         self, results: Sequence[tuple[str, str, str]], now_ms: int, alerts: Sequence[NewAlert] = ()
     ) -> list[str]:
