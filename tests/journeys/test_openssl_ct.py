@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-import socket
-import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,6 +30,8 @@ from ctlog.wire.rfc6962 import (
 )
 from ctlog.wire.tls import uint, vector
 from ctlog.x509.der import parse_certificate
+from tests.openssl import s_client, tls_server
+from tests.pem import pem
 from tests.tools import tool
 from tests.wire_values import RsaLog, TestLog
 
@@ -48,42 +47,11 @@ TBS = issuance.shaken_leaf(
 ENTRY = SignedEntry(EntryType.PRECERT, TBS, hashlib.sha256(CA.signer.spki).digest())
 
 
-def pem(der: bytes) -> str:
-    return ssl.DER_cert_to_PEM_cert(der)
-
-
-@contextmanager
-def server(folder: Path, certificate: bytes) -> Iterator[int]:
-    """A TLS server on loopback that shakes hands with whoever comes. Gives its port."""
-    (folder / "chain.pem").write_text(pem(certificate) + pem(CA.certificate))
-    (folder / "key.pem").write_bytes(SERVER_KEY.to_pem())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "chain.pem", folder / "key.pem")
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        with suppress(OSError):  # the listener is closed in the end; a client may hang up before
-            while True:
-                connection, _ = listener.accept()
-                with suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
-                    tls.settimeout(10)
-                    tls.recv(1)
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(10)
-
-
 @contextmanager
 def server_with_tls_extension(folder: Path, certificate: bytes, sct_list: bytes) -> Iterator[int]:
     """OpenSSL's own server, which hands the SCT list over in the TLS extension (RFC 6962 section 3.3.1)."""
-    (folder / "leaf.pem").write_text(pem(certificate))
-    (folder / "above.pem").write_text(pem(CA.certificate))
+    (folder / "leaf.pem").write_bytes(pem(certificate))
+    (folder / "above.pem").write_bytes(pem(CA.certificate))
     (folder / "key.pem").write_bytes(SERVER_KEY.to_pem())
     extension = uint(18, 2) + vector(sct_list, 2)
     info = f"-----BEGIN SERVERINFO FOR SCT-----\n{format_base64(extension)}\n-----END SERVERINFO FOR SCT-----\n"
@@ -106,23 +74,11 @@ def server_with_tls_extension(folder: Path, certificate: bytes, sct_list: bytes)
         process.communicate()
 
 
-def s_client(folder: Path, port: int, spki: bytes = LOG.spki) -> list[str]:
-    """What OpenSSL says of each SCT of the server, when it knows one log. It says it from the last to the first."""
-    (folder / "root.pem").write_text(pem(CA.above[-1]))
-    log = f"enabled_logs = ours\n[ours]\ndescription = The log of the test\nkey = {format_base64(spki)}\n"
-    (folder / "logs.cnf").write_text(log)
-    command = [tool("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(folder / "root.pem")]
-    command += ["-verify_return_error", "-ct", "-ctlogfile", str(folder / "logs.cnf")]
-    ran = subprocess.run(command, input="Q\n", capture_output=True, text=True, timeout=60)
-    assert "Verify return code: 0 (ok)" in ran.stdout, ran.stdout + ran.stderr
-    return re.findall(r"^SCT validation status: (.*)$", ran.stdout, re.MULTILINE)[::-1]
-
-
 def statuses(folder: Path, scts: list[SignedCertificateTimestamp], spki: bytes = LOG.spki) -> list[str]:
     """The same, of a certificate that has these embedded."""
     certificate = CA.final(TBS, [format_sct(sct) for sct in scts])
-    with server(folder, certificate) as port:
-        return s_client(folder, port, spki)
+    with tls_server(folder, (certificate, CA.certificate), SERVER_KEY) as port:
+        return s_client(folder, port, CA.above[-1], {"ours": spki})
 
 
 def test_an_embedded_sct_beside_a_tn_auth_list_is_valid(tmp_path: Path) -> None:
@@ -164,4 +120,4 @@ def test_an_sct_over_the_final_certificate_is_valid(tmp_path: Path) -> None:
     verify_sct(certificate, [], sct, LOG.key, NOW)
     sct_list = format_sct_list([format_sct(sct), format_sct(wrong)])
     with server_with_tls_extension(tmp_path, certificate, sct_list) as port:
-        assert s_client(tmp_path, port) == ["valid", "invalid"]
+        assert s_client(tmp_path, port, CA.above[-1], {"ours": LOG.spki}) == ["valid", "invalid"]
