@@ -23,7 +23,7 @@ from tests.wire_values import TestLog
 
 class World(NamedTuple):
     """What a forger holds: a caller's certificate with its CAs, nearest first, and its key; and, worse than in life,
-    the key of the delegate CA. future, retired: listed logs whose keys are theirs too; stranger: one that is not listed."""
+    the key of the delegate CA. future, retired: listed logs whose keys are theirs too; stranger: an unlisted one."""
 
     chain: tuple[bytes, ...]
     key: Key
