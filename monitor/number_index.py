@@ -50,12 +50,14 @@ class NumberIndex:
 class RangeIndex:
     """Spans of numbers, which may overlap and nest as they like."""
 
-    def __init__(self, los: array[int], his: array[int], owners: array[int]) -> None:
-        """Half-open spans of points, and their owners: arrays of "Q", "Q" and "I", in any order."""
+    def __init__(self, los: array[int], his: array[int], owners: array[int], added: array[int]) -> None:
+        """Half-open spans of points, their owners, and since when they are watched: arrays of "Q", "Q", "I" and "Q", in
+        any order."""
         order = array("I", sorted(range(len(los)), key=los.__getitem__))
         self.los = array("Q", map(los.__getitem__, order))
         self.his = array("Q", map(his.__getitem__, order))
         self.owners = array("I", map(owners.__getitem__, order))
+        self.added = array("Q", map(added.__getitem__, order))
         self._reach = array("Q")  # the largest end up to here
         reach = 0
         for hi in self.his:

@@ -1,35 +1,40 @@
 """The configuration, the watch list and the accepted roots, read from their files, and again when these change.
 
-In scope: what is in force (`Setup`), noticing a change, and keeping what is in force when the new files are wrong: then
-`error` says what and where. Out of scope: the forms of the files (`monitor.config`, `monitor.watch_file`), items that
-were added by command, and acting on a change (`monitor.daemon`).
+In scope: what is in force (`Setup`, and the watch list: that of the file with the tables that were added by command),
+noticing a change, and keeping what is in force when the new files are wrong: then `error` says what and where. Out of
+scope: the forms of the files (`monitor.config`, `monitor.watch_file`), since when an item is watched
+(`monitor.enrolment`), and acting on a change (`monitor.daemon`).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctlog.errors import ConfigError, CtlogError
+from ctlog.errors import ConfigError, CtlogError, UsageError
 from ctlog.x509.chain import AcceptedRoot, PathCache, Roots, accepted_root
 from monitor.config import Check, Config, parse_config
 from monitor.entry import Trust
 from monitor.holder import normalise
-from monitor.items import Item
-from monitor.watch_file import parse_watch_file
+from monitor.items import Group, Item
+from monitor.watch_file import parse_watch_table, read_watch_file
+from monitor.watchlist import Watchlist
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 Stamp = tuple[tuple[str, int, int, int], ...]
+Tables = Sequence[tuple[str, bytes]]
+"""What was added by command: the name of each table of the watch list, and the table as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is in force, but for the watch list, which is large: `Reloader.items` reads it."""
+    """What is in force, but for the watch list, which is large: `Reloader.take_watchlist` hands it over."""
 
     config: Config
     trust: Trust
@@ -42,50 +47,75 @@ class Setup:
 
 
 class Reloader:
-    """The files behind one `monitor.toml`. `error` is what is wrong with them as they are now; "" if nothing."""
+    """The files behind one `monitor.toml`. Reading a million items takes seconds: call it in a thread of its own.
+
+    error: what is wrong with the files as they are now; "" if nothing. unread: what is wrong with single tables that
+    were added by command; all the others are watched.
+    """
 
     def __init__(self, path: Path, check_channel: Check = lambda name, table: None) -> None:
         self._path = path
         self._check_channel = check_channel
         self._stamp: Stamp = ()
+        self._seen: Stamp = ()
         self._setup: Setup | None = None
-        self._items: list[Item] = []
+        self._watched: Path | None = None
+        self._watchlist: Watchlist | None = None
         self.error = ""
+        self.unread: tuple[str, ...] = ()
 
-    def load(self) -> Setup:
+    def load(self, tables: Tables = ()) -> Setup:
         """Read everything. Raises ConfigError."""
-        self._setup = setup = self._read()
-        self._stamp = self._look(setup.config)
+        setup = self._read(tables)
+        self._stamp = self._seen = self._look(setup.config)
         return setup
 
-    def refresh(self) -> Setup | None:
-        """What is in force since just now; None where nothing changed, or what changed is wrong. Raises nothing."""
+    def refresh(self, tables: Tables = ()) -> Setup | None:
+        """What is in force since just now; None where nothing changed, or what changed is wrong. Raises nothing.
+
+        A file counts as changed when it has stayed the same since the last call, so that none is read half written.
+        """
         assert self._setup is not None, "load comes first"
-        stamp = self._look(self._setup.config)
-        if stamp == self._stamp:
-            return None
-        self._stamp = stamp
+        stamp, seen = self._look(self._setup.config), self._seen
+        self._seen = stamp
+        return None if stamp == self._stamp or stamp != seen else self.renew(tables)
+
+    def renew(self, tables: Tables) -> Setup | None:
+        """Read everything again, for the tables changed; None where something is wrong. Raises nothing."""
+        assert self._setup is not None, "load comes first"
+        self._stamp = self._look(self._setup.config)
         try:
-            setup = self._read()
+            setup = self._read(tables)
         except ConfigError as error:
             self.error = str(error)
             return None
-        self._stamp = self._look(setup.config)  # it may name other files now
-        self._setup, self.error = setup, ""
+        self._stamp = self._seen = self._look(setup.config)  # it may name other files now
+        self.error = ""
         return setup
 
-    def items(self) -> list[Item]:
-        """The items of the watch list that was read last. They are handed over once, for there may be a million."""
-        items, self._items = self._items, []
-        return items
+    def take_watchlist(self) -> Watchlist | None:
+        """The watch list that was read last; handed over once."""
+        watchlist, self._watchlist = self._watchlist, None
+        return watchlist
 
-    def _read(self) -> Setup:
+    def _read(self, tables: Tables) -> Setup:
         folder = self._path.parent
         config = parse_config(_text(self._path), self._path.name, self._check_channel)
-        self._items = _watched(config, folder)
         roots = Roots(_roots(config, folder))
         contacts = {normalise(name): contact for name, contact in config.contacts.items()}
-        return Setup(config, Trust(roots, contacts, PathCache()), folder)
+        path = folder / config.watch if config.watch else None
+        if path is not None and not path.exists():
+            if path == self._watched:
+                raise ConfigError(f"{path} is gone: to watch nothing of it, leave it empty")
+            path = None
+        unread: list[str] = []
+        try:
+            self._watchlist = Watchlist(_watched(path, tables, config, unread))
+        except UsageError as error:
+            raise ConfigError(f"the watch list: {error}", reason="watch-list") from error
+        self._watched, self.unread = path, tuple(unread)
+        self._setup = Setup(config, Trust(roots, contacts, PathCache()), folder)
+        return self._setup
 
     def _look(self, config: Config) -> Stamp:
         folder = self._path.parent
@@ -100,16 +130,29 @@ class Reloader:
         return tuple(found)
 
 
-def _watched(config: Config, folder: Path) -> list[Item]:
-    path = folder / config.watch
-    if not config.watch or not path.exists():
-        return []
-    items = parse_watch_file(_text(path))
-    for group in {id(item.group): item.group for item in items}.values():
-        for channel in group.tell:
-            if channel not in config.channels:
-                raise ConfigError(f"{path.name}: {group.name} tells {channel!r}, and there is no such channel")
-    return items
+def _watched(path: Path | None, tables: Tables, config: Config, unread: list[str]) -> Iterator[Item]:
+    """The items of the file, then those that were added by command. What is wrong with one of these goes to `unread`.
+
+    One whose channels are gone is watched all the same: whoever has no channel is told as operators are.
+    """
+    groups: dict[str, Group] = {}
+    for item in read_watch_file(_text(path)) if path is not None else ():
+        if groups.get(item.group.name) is not item.group:
+            groups[item.group.name] = item.group
+            for channel in item.group.tell:
+                if channel not in config.channels:
+                    sentence = f"{config.watch}: {item.group.name} tells {channel!r}, and there is no such channel"
+                    raise ConfigError(sentence, reason="watch-list")
+        yield item
+    for name, spec in tables:
+        try:
+            table = json.loads(spec)
+            if table["name"] in groups:
+                table["name"] = f"{name[:56]} (added)"  # the file has one of this name, too
+            table["tell"] = [channel for channel in table.get("tell", []) if channel in config.channels]
+            yield from parse_watch_table(table)
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError, UsageError) as error:
+            unread.append(f"{name}: {error}")
 
 
 def pem_certificates(data: bytes) -> list[bytes]:

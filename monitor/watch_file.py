@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ctlog.errors import ConfigError, UsageError
@@ -92,12 +92,17 @@ def parse_watch_file(text: str, *, added_ms: Callable[[str], int] = lambda name:
 
     Raises: ConfigError, reason "watch-list", its sentence with line and column.
     """
+    return list(read_watch_file(text, added_ms=added_ms))
+
+
+def read_watch_file(text: str, *, added_ms: Callable[[str], int] = lambda name: 0) -> Iterator[Item]:
+    """The same, item by item, for whoever does not want a million of them at once. Raises as it goes."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"the watch list is no TOML: {error}", reason="watch-list") from error
     try:
-        return _read_document(document, added_ms)
+        yield from _read_document(document, added_ms)
     except WatchListError as mistake:
         line, column = find_place(text, mistake.path, of_key=mistake.of_key)
         sentence = f"watch list, line {line}, column {column}: {mistake}"
@@ -112,15 +117,14 @@ def parse_watch_table(table: Mapping[str, Any], *, added_ms: int = 0) -> list[It
     return list(_read_table(table, (), added_ms))
 
 
-def _read_document(document: Mapping[str, Any], added_ms: Callable[[str], int]) -> list[Item]:
+def _read_document(document: Mapping[str, Any], added_ms: Callable[[str], int]) -> Iterator[Item]:
     for key in document:
         if key != "watch":
             raise WatchListError(f"there is no key {key!r} here; items stand in [[watch]]", (key,), of_key=True)
     tables = document.get("watch", [])
     if not isinstance(tables, list):
         raise WatchListError("write [[watch]], with two brackets", ("watch",), of_key=True)
-    items: list[Item] = []
-    names: set[str] = set()
+    names: set[object] = set()
     for at, table in enumerate(tables):
         path: Path = ("watch", at)
         if not isinstance(table, dict):
@@ -128,18 +132,17 @@ def _read_document(document: Mapping[str, Any], added_ms: Callable[[str], int]) 
         name = table.get("name")
         if name in names:
             raise WatchListError(f"the name {name!r} is taken by a table above", (*path, "name"))
-        items += _read_table(table, path, added_ms(name) if isinstance(name, str) else 0)
-        names.add(items[-1].group.name)
-    return items
+        yield from _read_table(table, path, added_ms(name) if isinstance(name, str) else 0)
+        names.add(name)
 
 
-def _read_table(table: Mapping[str, Any], path: Path, added_ms: int) -> Iterable[Item]:
+def _read_table(table: Mapping[str, Any], path: Path, added_ms: int) -> Iterator[Item]:
     _check_keys(table, MEMBERS, path)
     group = _read_group(table, path)
     if "codes" in table and group.trust_domain is None:
         sentence = "a code is only unique in one trust domain: add trust_domain"
         raise WatchListError(sentence, (*path, "codes"), of_key=True)
-    items: list[Item] = []
+    count = 0
     for key, (kind, parse) in LISTS.items():
         seen: set[object] = set()
         for at, text in enumerate(_texts(table, key, path)):
@@ -148,10 +151,10 @@ def _read_table(table: Mapping[str, Any], path: Path, added_ms: int) -> Iterable
             if same in seen:
                 raise WatchListError(f"{text!r} stands here twice", (*path, key, at))
             seen.add(same)
-            items.append(Item(kind, value, group, added_ms))
-    if not items:
+            count += 1
+            yield Item(kind, value, group, added_ms)
+    if not count:
         raise WatchListError(f"it watches nothing: add one of {', '.join(LISTS)}", path)
-    return items
 
 
 def _read_group(table: Mapping[str, Any], path: Path) -> Group:

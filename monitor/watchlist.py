@@ -15,6 +15,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -28,11 +29,13 @@ from ctlog.tn.readings import is_unbounded
 from monitor.entry import Entry
 from monitor.glance import Glance
 from monitor.holder import bucket, holder_name, normalise, organisation, same_holder
-from monitor.items import ANYTHING, CODE, GROUP, HOLDER, ISSUER, KEY, NUMBER, Group, Item, prefix_blocks
+from monitor.items import ANYTHING, CODE, GROUP, HOLDER, ISSUER, KEY, NUMBER, RANGE, Group, Item, prefix_blocks
+from monitor.items import PREFIX as PREFIX_ITEM
 from monitor.number_index import NumberIndex, RangeIndex, point
 from monitor.reading_roles import EXACT, UNREADABLE, Dialling, dialling_of, reading_role
 
 MANY = 64  # items of one group that one claim touches before they are told of together
+_OTHER = 1 << 31  # an owner of spans from here on is an item, the others are groups
 _CACHED = 65536
 _RANK = {EXACT: 0, INTENDED: 1, ACCIDENTAL: 1, UNREADABLE: 2}
 
@@ -59,8 +62,20 @@ class Watchlist:
     def __init__(self, items: Iterable[Item] = ()) -> None:
         """items: each kind as often as wanted; ids must differ. Raises: UsageError."""
         self._groups: list[Group] = []
-        self._others: list[Item] = []  # all items but numbers
+        self._others: list[Item] = []  # all items but numbers and ranges, of which there are many
         self._numbers, self._ranges = _sorted_out(items, self._groups, self._others)
+        self._plain = array("I", (at for at, owner in enumerate(self._ranges.owners) if owner < _OTHER))
+        self._sort_others()
+        # A group of nothing but codes has no part in other trust domains; numbers, names and keys are the same in all.
+        self._everywhere = {id(item.group) for item in self._others if item.kind != CODE}
+        owners = {*self._numbers.owners, *map(self._ranges.owners.__getitem__, self._plain)}
+        self._everywhere |= {id(self._groups[owner]) for owner in owners}
+        self._dialling = dialling_of(self._regions())
+        self._labels: dict[tuple[Label, ...], bool] = {}
+        self._subjects: dict[bytes, bool] = {}
+        self._issuers: dict[bytes, bool] = {}
+
+    def _sort_others(self) -> None:
         self._by_code: dict[str, list[Item]] = {}
         self._by_holder: dict[str, list[Item]] = {}
         self._by_issuer: dict[str, list[Item]] = {}
@@ -73,16 +88,9 @@ class Watchlist:
             elif item.kind in (HOLDER, ISSUER) and isinstance(item.value, str):
                 where = self._by_holder if item.kind == HOLDER else self._by_issuer
                 where.setdefault(bucket(normalise(item.value)), []).append(item)
-        # A group of nothing but codes has no part in other trust domains; numbers, names and keys are the same in all.
-        self._everywhere = {id(item.group) for item in self._others if item.kind != CODE}
-        self._everywhere |= {id(self._groups[owner]) for owner in set(self._numbers.owners)}
-        self._dialling = dialling_of(self._regions())
-        self._labels: dict[tuple[Label, ...], bool] = {}
-        self._subjects: dict[bytes, bool] = {}
-        self._issuers: dict[bytes, bool] = {}
 
     def __len__(self) -> int:
-        return len(self._numbers) + len(self._others)
+        return len(self._numbers) + len(self._plain) + len(self._others)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -90,9 +98,23 @@ class Watchlist:
         return tuple(self._groups)
 
     def items(self) -> Iterator[Item]:
-        """Every item: first those that are no single numbers, then these in order."""
+        """Every item, in the same order each time: first codes, names, keys and prefixes; then ranges; then numbers."""
         yield from self._others
+        yield from map(self._spanned, self._plain)
         yield from map(self._number, range(len(self._numbers)))
+
+    def set_added(self, added_ms: Sequence[int]) -> None:
+        """Say since when each item is watched, in the order of `items`. For whoever made it, before anybody asks."""
+        if len(added_ms) != len(self):
+            raise ValueError("there is a time for each item")
+        ranges_at, numbers_at = len(self._others), len(self._others) + len(self._plain)
+        self._others[:] = [
+            replace(item, added_ms=at_ms) for item, at_ms in zip(self._others, added_ms[:ranges_at], strict=True)
+        ]
+        for at, at_ms in zip(self._plain, added_ms[ranges_at:numbers_at], strict=True):
+            self._ranges.added[at] = at_ms
+        self._numbers.added[:] = array("Q", added_ms[numbers_at:])
+        self._sort_others()
 
     # The hot path -----------------------------------------------------------------------------------------------------
 
@@ -236,7 +258,7 @@ class Watchlist:
             yield Hit(Item(GROUP, group.name, group), claim, reading, hi - lo - 1, count)
         crowded = {id(self._groups[at]) for at in many}
         for item in (
-            *(self._others[self._ranges.owners[at]] for at in spans),
+            *map(self._spanned, spans),
             *(self._number(at) for at in places if self._numbers.owners[at] not in many),
         ):
             if id(item.group) not in crowded and not _is_excluded(item, wanted):
@@ -246,7 +268,8 @@ class Watchlist:
         """Find the groups of which more than `MANY` items are touched: which, and how many items."""
         order = {id(group): at for at, group in enumerate(self._groups)}
         counts = Counter(map(self._numbers.owners.__getitem__, places))
-        counts.update(order[id(self._others[self._ranges.owners[at]].group)] for at in spans)
+        owners = (self._ranges.owners[at] for at in spans)
+        counts.update(owner if owner < _OTHER else order[id(self._others[owner - _OTHER].group)] for owner in owners)
         return {owner: count for owner, count in counts.items() if count > MANY}
 
     def _regions(self) -> list[str]:
@@ -265,6 +288,14 @@ class Watchlist:
         width, value = divmod(self._numbers.points[at], point(1, 0))
         digits = TelephoneNumber(str(value).zfill(width))
         return Item(NUMBER, digits, self._groups[self._numbers.owners[at]], self._numbers.added[at])
+
+    def _spanned(self, at: int) -> Item:
+        owner = self._ranges.owners[at]
+        if owner >= _OTHER:
+            return self._others[owner - _OTHER]
+        width, value = divmod(self._ranges.los[at], point(1, 0))
+        block = NumberRange(str(value).zfill(width), self._ranges.his[at] - self._ranges.los[at])
+        return Item(RANGE, block, self._groups[owner], self._ranges.added[at])
 
     def _by_names(self, entry: Entry) -> Iterator[Hit]:
         if entry.parsed is None:
@@ -309,7 +340,7 @@ def _is_excluded(item: Item, wanted: Claim) -> bool:
 def _sorted_out(items: Iterable[Item], groups: list[Group], others: list[Item]) -> tuple[NumberIndex, RangeIndex]:
     """Tell numbers and spans of numbers from the rest; collect the groups, and all items but single numbers."""
     numbers = array("Q"), array("I"), array("Q")
-    spans = array("Q"), array("Q"), array("I")
+    spans = array("Q"), array("Q"), array("I"), array("Q")
     owners: dict[int, int] = {}
     seen: set[str] = set()
     for item in items:
@@ -324,24 +355,26 @@ def _sorted_out(items: Iterable[Item], groups: list[Group], others: list[Item]) 
         if isinstance(value, TelephoneNumber):
             _append(numbers, point(len(value.digits), int(value.digits)), owner, item.added_ms)
             continue
+        if isinstance(value, NumberRange):
+            _append(spans, *_span(value), owner, item.added_ms)
+            continue
         if item.id in seen:
             raise UsageError(f"{item.id} is in the watch list twice")
         seen.add(item.id)
-        for block in _blocks(item):
-            span = interval(block)
-            if span:
-                lo = point(span[0], span[1])
-                _append(spans, lo, lo + span[2] - span[1], len(others))
+        for block in prefix_blocks(value) if item.kind == PREFIX_ITEM and isinstance(value, str) else ():
+            _append(spans, *_span(block), _OTHER + len(others), 0)
         others.append(item)
     return NumberIndex(*numbers), RangeIndex(*spans)
 
 
-def _append(columns: tuple[array[int], array[int], array[int]], *row: int) -> None:
+def _append(columns: tuple[array[int], ...], *row: int) -> None:
     for column, value in zip(columns, row, strict=True):
         column.append(value)
 
 
-def _blocks(item: Item) -> Sequence[TelephoneNumber | NumberRange]:
-    if isinstance(item.value, NumberRange):
-        return (item.value,)
-    return prefix_blocks(item.value) if item.kind == "prefix" and isinstance(item.value, str) else ()
+def _span(block: TelephoneNumber | NumberRange) -> tuple[int, int]:
+    """The points [lo, hi) of a block of digits."""
+    found = interval(block)
+    assert found is not None, "a watched number has digits only"
+    lo = point(found[0], found[1])
+    return lo, lo + found[2] - found[1]

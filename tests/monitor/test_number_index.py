@@ -13,8 +13,9 @@ spans = st.tuples(points, st.integers(1, 30)).map(lambda each: (each[0], each[0]
 
 def ranges(found):
     return RangeIndex(
-        array("Q", [lo for lo, _ in found]), array("Q", [hi for _, hi in found]), array("I", range(len(found)))
-    )
+        array("Q", [lo for lo, _ in found]), array("Q", [hi for _, hi in found]), array("I", range(len(found))),
+        array("Q", [7] * len(found)),
+    )  # fmt: skip
 
 
 @given(st.lists(points, max_size=20), spans)

@@ -1,6 +1,7 @@
 """monitor.reload: a change is in force at once; a mistake is named, and what was in force stays."""
 
 import base64
+import json
 import os
 
 import pytest
@@ -37,6 +38,18 @@ def files(tmp_path):
     return tmp_path
 
 
+def watched(reloader):
+    """What was read since this was asked last."""
+    watchlist = reloader.take_watchlist()
+    return None if watchlist is None else [item.id for item in watchlist.items()]
+
+
+def again(reloader):
+    """Look until what is there has stayed the same."""
+    assert reloader.refresh() is None
+    return reloader.refresh()
+
+
 def change(path, text):
     """Write, and let the clock of the disk notice."""
     path.write_text(text)
@@ -47,8 +60,8 @@ def change(path, text):
 def test_what_is_in_force(files):
     reloader = Reloader(files / "monitor.toml")
     setup = reloader.load()
-    assert [item.id for item in reloader.items()] == ["home/number:+12025550123"]
-    assert reloader.items() == []
+    assert watched(reloader) == ["home/number:+12025550123"]
+    assert watched(reloader) is None
     assert [root.trust_domain for root in setup.trust.roots] == ["test"]
     assert setup.trust.contacts == {"example": "abuse@example.com"}
     assert setup.state == files / "state"
@@ -58,7 +71,7 @@ def test_without_a_watch_list(files):
     (files / "watch.toml").unlink()
     reloader = Reloader(files / "monitor.toml")
     reloader.load()
-    assert reloader.items() == []
+    assert watched(reloader) == []
 
 
 def test_nothing_changed(files):
@@ -72,21 +85,23 @@ def test_the_watch_list_changes(files):
     reloader = Reloader(files / "monitor.toml")
     reloader.load()
     change(files / "watch.toml", WATCH.replace("0123", "0124"))
-    assert reloader.refresh() is not None
-    assert [item.text for item in reloader.items()] == ["+12025550124"]
-    assert reloader.refresh() is None
+    assert again(reloader) is not None
+    assert watched(reloader) == ["home/number:+12025550124"]
+    assert again(reloader) is None
 
 
 def test_a_mistake_leaves_what_was_in_force(files):
     reloader = Reloader(files / "monitor.toml")
     reloader.load()
     change(files / "watch.toml", WATCH + "numbres = []\n")
-    assert reloader.refresh() is None
+    watched(reloader)
+    assert again(reloader) is None
     assert "line 5, column 1" in reloader.error
-    assert reloader.refresh() is None  # and it is not read again and again
+    assert watched(reloader) is None
+    assert again(reloader) is None  # and it is not read again and again
     change(files / "watch.toml", WATCH.replace("0123", "0125"))
-    assert reloader.refresh() is not None
-    assert reloader.items()[0].text == "+12025550125"
+    assert again(reloader) is not None
+    assert watched(reloader) == ["home/number:+12025550125"]
     assert reloader.error == ""
 
 
@@ -94,9 +109,9 @@ def test_roots_come_and_go(files):
     reloader = Reloader(files / "monitor.toml")
     reloader.load()
     (files / "roots" / "rogue.pem").write_text(pem(ROGUE.chain[-1]))
-    assert len(reloader.refresh().trust.roots) == 2
+    assert len(again(reloader).trust.roots) == 2
     (files / "roots" / "rogue.pem").unlink()
-    assert len(reloader.refresh().trust.roots) == 1
+    assert len(again(reloader).trust.roots) == 1
 
 
 def test_other_files_are_named(files):
@@ -104,11 +119,11 @@ def test_other_files_are_named(files):
     reloader.load()
     (files / "other.toml").write_text(WATCH.replace("home", "office"))
     change(files / "monitor.toml", 'watch = "other.toml"\n' + CONFIG)
-    assert reloader.refresh() is not None
-    assert reloader.items()[0].group.name == "office"
+    assert again(reloader) is not None
+    assert watched(reloader) == ["office/number:+12025550123"]
     change(files / "other.toml", WATCH.replace("home", "cabin"))
-    assert reloader.refresh() is not None
-    assert reloader.items()[0].group.name == "cabin"
+    assert again(reloader) is not None
+    assert watched(reloader) == ["cabin/number:+12025550123"]
 
 
 @pytest.mark.parametrize(("name", "text", "what"), [
@@ -141,6 +156,68 @@ def test_channels_are_checked_by_whoever_knows_them(files):
 
     with pytest.raises(ConfigError, match="needs an address"):
         Reloader(files / "monitor.toml", check).load()
+
+
+def test_a_file_is_not_read_half_written(files):
+    reloader = Reloader(files / "monitor.toml")
+    reloader.load()
+    watched(reloader)
+    for end in range(0, len(WATCH), 20):
+        change(files / "watch.toml", WATCH[:end])
+        assert reloader.refresh() is None
+        assert watched(reloader) is None
+        assert reloader.error == ""
+
+
+def test_a_watch_list_that_is_gone_is_a_mistake(files):
+    """An editor may take it away for a moment; nobody is unwatched for that."""
+    reloader = Reloader(files / "monitor.toml")
+    reloader.load()
+    watched(reloader)
+    (files / "watch.toml").unlink()
+    assert again(reloader) is None
+    assert "watch.toml is gone" in reloader.error
+    assert watched(reloader) is None
+    change(files / "watch.toml", "")
+    assert again(reloader) is not None
+    assert watched(reloader) == []
+
+
+def table(name, **members):
+    return name, json.dumps({"name": name, **members}).encode()
+
+
+def test_tables_that_were_added_by_command(files):
+    reloader = Reloader(files / "monitor.toml")
+    reloader.load([table("office", numbers=["+12025550124"], tell=["mail"])])
+    assert watched(reloader) == ["home/number:+12025550123", "office/number:+12025550124"]
+    assert reloader.renew([table("shop", ranges=["+12025550100 to +12025550199"])]) is not None
+    assert watched(reloader) == ["shop/range:+12025550100 to +12025550199", "home/number:+12025550123"]
+    assert reloader.unread == ()
+
+
+def test_a_table_of_the_same_name_is_watched_besides(files):
+    reloader = Reloader(files / "monitor.toml")
+    reloader.load([table("home", numbers=["+12025550124"])])
+    assert watched(reloader) == ["home/number:+12025550123", "home (added)/number:+12025550124"]
+
+
+def test_a_table_whose_channels_are_gone_is_watched(files):
+    reloader = Reloader(files / "monitor.toml")
+    reloader.load([table("office", numbers=["+12025550124"], tell=["mail", "post"])])
+    groups = {group.name: group.tell for group in reloader.take_watchlist().groups}
+    assert groups == {"home": ("mail",), "office": ("mail",)}
+
+
+@pytest.mark.parametrize("spec", [
+    b"", b"[]", b"{}", b"null", b'{"name": "x"}', b'{"name": "x", "numbers": ["1"]}', b'{"name": "x", "colour": 1}',
+    b'{"name": 7}', b'{"name": "x", "tell": 7}',
+])  # fmt: skip
+def test_a_table_that_cannot_be_read_keeps_no_other_from_being_watched(files, spec):
+    reloader = Reloader(files / "monitor.toml")
+    reloader.load([("bad", spec), table("office", numbers=["+12025550124"])])
+    assert watched(reloader) == ["home/number:+12025550123", "office/number:+12025550124"]
+    assert [each.partition(":")[0] for each in reloader.unread] == ["bad"]
 
 
 def test_pem():

@@ -269,6 +269,19 @@ def test_it_gives_its_items_back():
     assert watchlist.groups == (MINE, OTHER)
 
 
+def test_since_when_each_is_watched():
+    given = [number(N), number("12025550124"), code("709J"), block("1202555", 2), Item(PREFIX, "1303", MINE)]
+    watchlist = watching(*given)
+    order = [item.id for item in watchlist.items()]
+    watchlist.set_added(range(100, 105))
+    assert [(item.id, item.added_ms) for item in watchlist.items()] == list(zip(order, range(100, 105), strict=True))
+    for claim in (number(N), code("709J"), number("1202556"), number("13035550000")):
+        (hit,) = watchlist.match(logged(number_leaf([claim])))
+        assert hit.item.added_ms == 100 + order.index(hit.item.id)
+    with pytest.raises(ValueError):
+        watchlist.set_added(range(4))
+
+
 @settings(max_examples=150)
 @given(st.lists(claims, min_size=1, max_size=4), st.lists(claims, min_size=1, max_size=6))
 def test_against_the_plain_comparison(watched, claimed):
