@@ -27,11 +27,12 @@ MAX_CLAIMS = 512
 
 
 class Place(NamedTuple):
-    """Where an entry stands, and when it was logged."""
+    """Where an entry stands, when it was logged, and until when its certificate is valid."""
 
     log_id: bytes
     log_index: int
     logged_ms: int
+    not_after_ms: int
 
 
 class Past:
@@ -65,22 +66,27 @@ class Past:
         return tuple(sorted(uses, key=lambda each: each.logged_ms)[-MAX_CLAIMS:])
 
     def places(self, item: Item) -> Iterator[list[Place]]:
-        """Where claims stand that concern an item, in pieces, some perhaps twice. Names are looked for everywhere."""
+        """Where claims stand that concern an item, in pieces, some perhaps twice. Names are looked for everywhere.
+
+        Settled or not: an entry that is being read just now may have been compared with the watch list of before.
+        """
         if item.kind in (HOLDER, ISSUER) and isinstance(item.value, str):
             yield from self._by_name(item.kind, normalise(item.value))
         elif isinstance(item.value, bytes):
-            yield self._places(self._history.lookup_key(int.from_bytes(spki_key(item.value), "big")))
+            yield from self._by_key(int.from_bytes(spki_key(item.value), "big"))
         elif isinstance(item.value, str):
             for block in prefix_blocks(item.value):
-                yield self._places_of(block)
+                yield from self._by_claim(block)
         else:
-            yield self._places_of(item.value)
+            yield from self._by_claim(item.value)
 
-    def _places_of(self, claim: NumberClaim) -> list[Place]:
-        found: list[Place] = []
+    def _by_claim(self, claim: NumberClaim) -> Iterator[list[Place]]:
         for key, _ in _wanted(claim):
-            found += self._places(self._between(*key) if isinstance(key, tuple) else self._history.lookup_key(key))
-        return found
+            yield from self._by_key(*key) if isinstance(key, tuple) else self._by_key(key)
+
+    def _by_key(self, lo: int, hi: int | None = None) -> Iterator[list[Place]]:
+        for piece in self._history.scan(lo, lo + 1 if hi is None else hi):
+            yield self._places(map(parse_claim, piece))
 
     def _by_name(self, kind: str, wanted: str) -> Iterator[list[Place]]:
         history = self._history
@@ -93,12 +99,8 @@ class Past:
             yield self._places(row for row in rows if (row.issuer if kind == ISSUER else row.holder) in named)
 
     def _places(self, rows: Iterable[Claim]) -> list[Place]:
-        history, stored = self._history, self._stored
-        return [
-            Place(history.log_id(row.log), row.log_index, row.logged_ms)
-            for row in rows
-            if row.log_index < stored.get(row.log, 0)
-        ]
+        log_id = self._history.log_id
+        return [Place(log_id(row.log), row.log_index, row.logged_ms, row.not_after_ms) for row in rows]
 
     def _between(self, lo: int, hi: int) -> list[Claim]:
         return self._history.between(lo, hi, limit=8 * MAX_CLAIMS)

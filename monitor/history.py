@@ -165,12 +165,17 @@ class History:
             found.update(run.records(places[0], places[1] if limit is None else min(places[1], places[0] + limit)))
         return [parse_claim(record) for record in sorted(found)[:limit]]
 
-    def scan(self, at_once: int = 1 << 14) -> Iterator[list[bytes]]:
-        """Every record, in pieces, in no order and some perhaps twice: for what has no key, such as holders."""
-        yield list(self._tail)
+    def scan(self, lo: int = 0, hi: int = 1 << 64, at_once: int = 1 << 14) -> Iterator[list[bytes]]:
+        """Every record whose key lies in [lo, hi), in pieces, in no order and some perhaps twice: for what is long, and
+        for what has no key, such as holders."""
+        first = lo.to_bytes(8, "big")
+        stop = hi.to_bytes(8, "big") if hi < 1 << 64 else b"\xff" * (RECORD_SIZE + 1)
+        self._sort()
+        yield self._tail[bisect_left(self._tail, first) : bisect_left(self._tail, stop)]
         for run in self._runs:
-            for at in range(0, len(run), at_once):
-                yield run.records(at, at + at_once)
+            end = run.find(stop)
+            for at in range(run.find(first), end, at_once):
+                yield run.records(at, min(at + at_once, end))
 
     # The tail -------------------------------------------------------------------------------------------------------
 

@@ -8,22 +8,26 @@ restart where it stopped. Out of scope: what is judged (`monitor.judge`), and fi
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from ctlog.errors import CtlogError, StoreError
 from monitor.context import Past, Place
 from monitor.follow.followed import Clock, Says
 from monitor.follow.watch import Found
 from monitor.following import Following
-from monitor.history import History
 from monitor.items import Item
 from monitor.state import State
 from monitor.state.audits import TaskRow
+from monitor.state.rows import HEALTH, OPERATOR, S3, NewAlert
 
 ENROL, REJUDGE = "enrol", "rejudge"
 MAX_PLACES = 512
-"""Entries that are read again for one item: the newest."""
+"""Entries that are read again for one item, whether they are valid still or not: the newest."""
+MAX_VALID = 16_384
+"""The same of those that are valid: where there are more, it is told."""
 STEP = 64
 """Entries after which it is stored how far a task is."""
 MAX_ITEMS = 4096
@@ -37,23 +41,17 @@ class Tasks:
     """Does tasks, one after another. `told` is called when alerts wait to be sent."""
 
     def __init__(
-        self, state: State, following: Following, past: Past, history: History, items: Callable[[], Iterable[Item]],
-        now_ms: Clock, says: Says, told: Callable[[], None],
+        self, state: State, following: Following, past: Past, items: Callable[[], Iterable[Item]], now_ms: Clock,
+        says: Says, told: Callable[[], None], operators: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:  # fmt: skip
         self._state = state
         self._following = following
         self._past = past
-        self._history = history
         self._items = items
         self._now_ms = now_ms
         self._says = says
         self._told = told
-
-    async def add_enrol(self, items: Sequence[str]) -> None:
-        """Look up what is known of these items. Where there is no history there is nothing to look up."""
-        for at in range(0, len(items) if len(self._history) else 0, MAX_ITEMS):
-            spec = json.dumps({"items": list(items[at : at + MAX_ITEMS])}).encode()
-            await self._state.audits.add_task(ENROL, spec, self._now_ms())
+        self._operators = operators
 
     async def add_rejudge(self, places: Iterable[tuple[bytes, int]]) -> None:
         """Judge these entries again."""
@@ -120,25 +118,56 @@ class Tasks:
         wanted = set(spec["items"])
         places: dict[tuple[str, int], list[str]] = {}
         for item in [each for each in self._items() if each.id in wanted]:
-            for place in await self._newest(item):
+            for place in await self._chosen(item):
                 places.setdefault((place.log_id.hex(), place.log_index), []).append(item.id)
         work: list[Work] = [(*place, tuple(items)) for place, items in places.items()]
         await self._state.audits.note_task(task.id, json.dumps(work).encode(), self._now_ms())
         return work
 
-    async def _newest(self, item: Item) -> list[Place]:
-        """Where the newest claims about an item stand, the oldest of them first: so profiles learn in order."""
-        found: set[Place] = set()
+    async def _chosen(self, item: Item) -> list[Place]:
+        """Where claims about an item stand, the oldest of them first, so that profiles learn in order: all that are
+        valid, and the newest of the others."""
+        valid: set[Place] = set()
+        others: set[Place] = set()
+        now_ms, more = self._now_ms(), False
         for piece in self._past.places(item):
-            found.update(piece)
-            if len(found) > 4 * MAX_PLACES:
-                found = set(_latest(found))
+            valid.update(place for place in piece if place.not_after_ms >= now_ms)
+            others.update(place for place in piece if place.not_after_ms < now_ms)
+            if len(valid) > 2 * MAX_VALID:
+                valid, more = set(_latest(valid, MAX_VALID)), True
+            if len(others) > 4 * MAX_PLACES:
+                others = set(_latest(others, MAX_PLACES))
             await asyncio.sleep(0)
-        return _latest(found)
+        if more or len(valid) > MAX_VALID:
+            await self._tell_of_many(item)
+        return _latest([*_latest(valid, MAX_VALID), *_latest(others, MAX_PLACES)], MAX_VALID + MAX_PLACES)
+
+    async def _tell_of_many(self, item: Item) -> None:
+        """Some of what was there at enrolment is not looked at: that is said, never passed over."""
+        sentence = f"More than {MAX_VALID:,} certificates for {item.text} are valid; the newest of them are looked at."
+        self._says("warning", ENROL, sentence)
+        body = {"kind": HEALTH, "reason": sentence, "next": "Watch it in smaller parts, such as ranges.", "log": None}
+        alert = NewAlert(
+            id=f"enrolled-{hashlib.sha256(item.id.encode()).hexdigest()[:32]}", kind=HEALTH, severity=S3, rule=ENROL,
+            rules=(ENROL,), addressee=OPERATOR, summary=f"Not every certificate for {item.text} is looked at",
+            body=json.dumps(body).encode(), channels=item.tell or self._operators(), item=item.id,
+            group=item.group.name,
+        )  # fmt: skip
+        await self._state.alerts.raise_all([alert], self._now_ms())
+        self._told()
 
 
-def _latest(places: Iterable[Place]) -> list[Place]:
-    return sorted(places, key=lambda place: (place.logged_ms, place.log_index))[-MAX_PLACES:]
+def plan_enrol(items: Iterable[str]) -> list[tuple[str, bytes]]:
+    """The tasks (kind, specification) that look up what is known of newly watched items."""
+    left = iter(items)
+    found: list[tuple[str, bytes]] = []
+    while some := list(islice(left, MAX_ITEMS)):
+        found.append((ENROL, json.dumps({"items": some}).encode()))
+    return found
+
+
+def _latest(places: Iterable[Place], limit: int) -> list[Place]:
+    return sorted(places, key=lambda place: (place.logged_ms, place.log_index))[-limit:]
 
 
 def _work(value: Sequence[object]) -> Work:

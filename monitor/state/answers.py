@@ -5,8 +5,10 @@ In scope: storing and finding these. Out of scope: what they mean (`monitor.watc
 
 from __future__ import annotations
 
+import sqlite3
 import json
 import sqlite3
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ctlog.errors import NotFoundError
@@ -206,17 +208,32 @@ class Answers:
         query = "SELECT DISTINCT url FROM certificates WHERE url != '' AND not_after_ms >= ? ORDER BY url"
         return await self._database.read(lambda connection: [row[0] for row in connection.execute(query, (now_ms,))])
 
-    async def enrol(self, hashes: Sequence[int], now_ms: int) -> tuple[dict[int, int], list[int]]:
-        """Note when each item was first watched: (hash of its id -> since when, those that are new)."""
+    async def enrolled(self, hashes: Sequence[int]) -> array[int]:
+        """Since when each of these items (hashes of their ids) is watched; 0 for one that was not."""
 
-        def work(connection: sqlite3.Connection) -> tuple[dict[int, int], list[int]]:
-            query = "SELECT hash, added_ms FROM enrolled WHERE hash IN (SELECT value FROM json_each(?))"
-            known: dict[int, int] = dict(connection.execute(query, (json.dumps(list(hashes)),)).fetchall())
-            fresh = [each for each in dict.fromkeys(hashes) if each not in known]
-            connection.executemany("INSERT INTO enrolled VALUES (?, ?)", [(each, now_ms) for each in fresh])
-            return {**known, **dict.fromkeys(fresh, now_ms)}, fresh
+        def work(connection: sqlite3.Connection) -> array[int]:
+            _note_watched(connection, hashes)
+            query = "SELECT added_ms FROM watched LEFT JOIN enrolled USING (hash) ORDER BY place"
+            found = array("Q", (row[0] or 0 for row in connection.execute(query)))
+            connection.execute("DELETE FROM watched")
+            return found
 
         return await self._database.write(work)
+
+    async def enrol(self, hashes: Sequence[int], tasks: Sequence[tuple[str, bytes]], now_ms: int) -> None:
+        """These items are watched and no others, the new ones since now; with the tasks (kind, specification) that
+        this brings about. One that comes back later is a new one then."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            _note_watched(connection, hashes)
+            connection.execute("DELETE FROM enrolled WHERE hash NOT IN (SELECT hash FROM watched)")
+            query = "INSERT INTO enrolled SELECT DISTINCT hash, ? FROM watched WHERE true ON CONFLICT DO NOTHING"
+            connection.execute(query, (now_ms,))
+            connection.execute("DELETE FROM watched")
+            query = "INSERT INTO tasks (kind, spec, created_ms) VALUES (?, ?, ?)"
+            connection.executemany(query, [(kind, spec, now_ms) for kind, spec in tasks])
+
+        await self._database.write(work)
 
     # Small things -----------------------------------------------------------------------------------------------------
 
@@ -230,6 +247,12 @@ class Answers:
         """Keep a value under a name."""
         query = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
         await self._database.write(lambda connection: connection.execute(query, (key, value)))
+
+
+def _note_watched(connection: sqlite3.Connection, hashes: Sequence[int]) -> None:
+    """Put them into a table of this connection, in their order; it is empty before and after."""
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS watched (place INTEGER PRIMARY KEY, hash INTEGER NOT NULL)")
+    connection.executemany("INSERT INTO watched (hash) VALUES (?)", ((each,) for each in hashes))
 
 
 def insert_learned(

@@ -115,8 +115,8 @@ def test_a_claim_finds_all_that_overlap_it(tmp_path_factory, known, wanted):
     history.close()
 
 
-def places(history, item, stored=1000):
-    past = Past(history, {history.log_number(LOG): stored})
+def places(history, item):
+    past = Past(history, {})  # settled or not
     return sorted({place for piece in past.places(item) for place in piece})
 
 
@@ -131,8 +131,7 @@ def test_places_of_every_kind_of_item(history):
     assert [place.log_index for place in places(history, Item("prefix", "1202", GROUP))] == [2, 3]
     assert [place.log_index for place in places(history, Item("holder", "Alice, Inc.", GROUP))] == [1, 2]
     assert [place.log_index for place in places(history, Item("issuer", "CA Two", GROUP))] == [3]
-    assert places(history, Item("number", number("12025550123"), GROUP)) == [Place(LOG, 2, 5000)]
-    assert places(history, Item("number", number("12025550123"), GROUP), stored=2) == []
+    assert places(history, Item("number", number("12025550123"), GROUP)) == [Place(LOG, 2, 5000, 9000)]
 
 
 def test_what_was_authorised():

@@ -5,11 +5,12 @@ import json
 import pytest
 
 from ctlog.errors import StoreError, TransportError
+from ctlog.issuance import DAY_MS
 from monitor import tasks as module
 from monitor.rules.values import Revocations, Revoked
 from monitor.sources import Known
 from monitor.state.rows import S1, S2
-from monitor.tasks import ENROL, REJUDGE, Tasks
+from monitor.tasks import ENROL, REJUDGE, Tasks, plan_enrol
 from monitor.watch_file import parse_watch_file
 from monitor.watchlist import Watchlist
 from tests.cert_sim import ROGUE, CertSim
@@ -54,7 +55,7 @@ class Kit:
         shared = kit.shared()
         self.again = Again(kit)
         self.tasks = Tasks(
-            self.memory.state, self.again, kit.judge._past, self.memory.history, lambda: kit.watchlist.items(),
+            self.memory.state, self.again, kit.judge._past, lambda: kit.watchlist.items(),
             kit.clock, lambda *words: self.said.append(words), self.tell,
         )  # fmt: skip
         assert shared.judge is kit.judge
@@ -67,6 +68,10 @@ class Kit:
         items = parse_watch_file(text, added_ms=lambda name: added_ms)
         self.kit.watchlist = Watchlist(items)
         return [item.id for item in items]
+
+    async def enrol(self, items):
+        for kind, spec in plan_enrol(items):
+            await self.memory.state.audits.add_task(kind, spec, 0)
 
     async def open_tasks(self):
         return await self.memory.state.audits.tasks()
@@ -87,7 +92,7 @@ async def test_what_was_there_at_enrolment_is_shown_for_a_yes_or_no(kit):
     sim.add(123, ROGUE, key=22, serial=2)
     await kit.kit.round(sim)
     assert await kit.kit.alerts(item=ITEM) == []
-    await kit.tasks.add_enrol(kit.watch())
+    await kit.enrol(kit.watch())
     assert await kit.tasks.work() is False
     found = await kit.kit.alerts(item=ITEM)
     assert [(row.log_index, row.proven) for row in found] == [(0, 3), (2, 3)]
@@ -98,17 +103,12 @@ async def test_what_was_there_at_enrolment_is_shown_for_a_yes_or_no(kit):
     assert await kit.tasks.work() is False
 
 
-async def test_where_there_is_no_history_there_is_nothing_to_look_up(kit):
-    await kit.tasks.add_enrol(kit.watch())
-    assert await kit.open_tasks() == []
-
-
 async def test_only_the_new_items_are_judged(kit):
     sim = CertSim()
     sim.add(123)
     await kit.kit.round(sim)
     both = kit.watch(WATCH + '[[watch]]\nname = "all"\ntell = ["mail"]\nprefixes = ["+1202"]')
-    await kit.tasks.add_enrol([each for each in both if each.startswith("all/")])
+    await kit.enrol([each for each in both if each.startswith("all/")])
     await kit.tasks.work()
     assert [row.item for row in await kit.kit.alerts()] == ["all/prefix:+1202"]
 
@@ -121,7 +121,7 @@ async def test_every_kind_of_item_has_its_history(kit, text):
     sim = CertSim()
     sim.add(123)
     await kit.kit.round(sim)
-    await kit.tasks.add_enrol(kit.watch(f'[[watch]]\nname = "home"\ntell = ["mail"]\n{text}'))
+    await kit.enrol(kit.watch(f'[[watch]]\nname = "home"\ntell = ["mail"]\n{text}'))
     await kit.tasks.work()
     assert kit.again.read == [0]
     assert len(await kit.memory.state.answers.certificates(url="")) == 1
@@ -132,7 +132,7 @@ async def test_a_log_that_is_not_read_now_is_looked_at_later(kit):
     one.add(123)
     two.add(123, serial=2)
     await kit.kit.round(one, two)
-    await kit.tasks.add_enrol(kit.watch())
+    await kit.enrol(kit.watch())
     kit.again.closed.add(two.policy.key.log_id)
     assert await kit.tasks.work() is True
     assert len(await kit.kit.alerts(item=ITEM)) == 1
@@ -147,7 +147,7 @@ async def test_trouble_with_the_network_is_tried_again(kit):
     sim = CertSim()
     sim.add(123)
     await kit.kit.round(sim)
-    await kit.tasks.add_enrol(kit.watch())
+    await kit.enrol(kit.watch())
     kit.again.errors = [TransportError("reset")]
     assert await kit.tasks.work() is True
     assert await kit.tasks.work() is False
@@ -160,7 +160,7 @@ async def test_it_goes_on_after_a_crash_where_it_was(kit, monkeypatch):
     for serial in range(7):
         sim.add(123, key=30 + serial, serial=serial + 1)
     await kit.kit.round(sim)
-    await kit.tasks.add_enrol(kit.watch())
+    await kit.enrol(kit.watch())
     real = type(kit.memory.state.audits).store_found
     left = [5]
 
@@ -191,21 +191,61 @@ async def test_many_items_are_many_tasks(kit, monkeypatch):
     sim.add(123)
     await kit.kit.round(sim)
     numbers = ", ".join(f'"+1202555{each:04d}"' for each in range(120, 127))
-    await kit.tasks.add_enrol(kit.watch(f'[[watch]]\nname = "home"\ntell = ["mail"]\nnumbers = [{numbers}]'))
+    await kit.enrol(kit.watch(f'[[watch]]\nname = "home"\ntell = ["mail"]\nnumbers = [{numbers}]'))
     assert [task.kind for task in await kit.open_tasks()] == [ENROL] * 3
     await kit.tasks.work()
     assert kit.again.read == [0]
 
 
-async def test_the_newest_entries_of_an_item_that_has_too_many(kit, monkeypatch):
+@pytest.mark.parametrize("wanted", ['numbers = ["+12025550123"]', 'prefixes = ["+1202"]', 'holders = ["Owner"]'])
+async def test_all_that_are_valid_and_the_newest_of_the_others(kit, monkeypatch, wanted):
     monkeypatch.setattr(module, "MAX_PLACES", 2)
     sim = CertSim()
     for serial in range(9):
         sim.add(123, serial=serial + 1)
     await kit.kit.round(sim)
-    await kit.tasks.add_enrol(kit.watch())
+    await kit.enrol(kit.watch(f'[[watch]]\nname = "home"\ntell = ["mail"]\n{wanted}'))
+    await kit.tasks.work()
+    assert kit.again.read == list(range(9))
+    kit.kit.now_ms += 100 * DAY_MS  # all of them have expired
+    await kit.enrol(kit.watch(f'[[watch]]\nname = "other"\ntell = ["mail"]\n{wanted}'))
+    await kit.tasks.work()
+    assert kit.again.read[9:] == [7, 8]
+
+
+async def test_what_is_not_looked_at_is_said(kit, monkeypatch):
+    monkeypatch.setattr(module, "MAX_VALID", 2)
+    monkeypatch.setattr(module, "MAX_PLACES", 2)
+    sim = CertSim()
+    for serial in range(9):
+        sim.add(123, serial=serial + 1)
+    await kit.kit.round(sim)
+    await kit.enrol(kit.watch())
     await kit.tasks.work()
     assert kit.again.read == [7, 8]
+    (alert,) = await kit.kit.alerts(kind="health")
+    assert (alert.rule, alert.severity, alert.item) == (ENROL, 3, ITEM)
+    assert [row.channel for row in await kit.memory.state.outbox.of_alert(alert.id)] == ["mail"]
+
+
+async def test_what_was_being_read_when_the_watch_list_changed_is_not_passed_over(kit, monkeypatch):
+    """It was compared with the watch list of before, and its position is stored only after the look-up."""
+    sim = CertSim()
+    sim.add(700)
+    await kit.kit.round(sim)
+    sim.add(123)
+    real = type(kit.memory.state.logs).advance
+
+    async def advance(self, *args, **options):
+        monkeypatch.setattr(type(kit.memory.state.logs), "advance", real)
+        await kit.enrol(kit.watch())
+        await kit.tasks.work()
+        return await real(self, *args, **options)
+
+    monkeypatch.setattr(type(kit.memory.state.logs), "advance", advance)
+    await kit.kit.round(sim)
+    assert await kit.tasks.work() is False
+    assert [row.log_index for row in await kit.kit.alerts(item=ITEM)] == [1]
 
 
 async def test_a_key_that_was_revoked_is_judged_again(kit):
@@ -232,7 +272,7 @@ async def test_an_item_that_is_gone_by_then_is_no_work(kit):
     sim = CertSim()
     sim.add(123)
     await kit.kit.round(sim)
-    await kit.tasks.add_enrol(kit.watch())
+    await kit.enrol(kit.watch())
     kit.kit.watchlist = Watchlist()
     assert await kit.tasks.work() is False
     assert await kit.open_tasks() == []

@@ -96,9 +96,20 @@ async def test_what_was_learned_on_the_way(tmp_path):
         assert await answers.references(NOW + 3) == []
 
 
-async def test_since_when_items_are_watched(answers):
-    assert await answers.enrol([5, 6, 5], NOW) == ({5: NOW, 6: NOW}, [5, 6])
-    assert await answers.enrol([6, -7], NOW + 9) == ({6: NOW, -7: NOW + 9}, [-7])
+async def test_since_when_items_are_watched(tmp_path):
+    make_state(tmp_path, NOW)
+    async with State.open(tmp_path) as state:
+        answers = state.answers
+        assert list(await answers.enrolled([5, 6, 5, -7])) == [0] * 4
+        await answers.enrol([5, 6, 5], [("enrol", b"5 and 6")], NOW)
+        assert list(await answers.enrolled([-7, 6, 5, 5])) == [0, NOW, NOW, NOW]
+        await answers.enrol([6, -7], [], NOW + 9)
+        assert list(await answers.enrolled([-7, 6])) == [NOW + 9, NOW]
+        assert list(await answers.enrolled([5])) == [0]  # it went, and would be new
+        assert list(await answers.enrolled([])) == []
+        assert [(task.kind, task.spec) for task in await state.audits.tasks()] == [("enrol", b"5 and 6")]
+        await answers.enrol([], [], NOW)
+        assert list(await answers.enrolled([6])) == [0]
 
 
 async def test_events(answers):
