@@ -1,0 +1,139 @@
+"""The logs that are followed now: as the configuration, each log.v3.json and the log list say, read again, remembered.
+
+In scope: when these are read, what stays in force when one of them cannot be, what the state remembers of them over
+restarts, and which of them fail or were lost from their list. What a log.v3.json said the first time stays in force, so
+that whoever takes over its URL does not become the log. Out of scope: their forms (`monitor.catalogue`), following.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ctlog.client.log_list import LogList
+from ctlog.errors import CtlogError, TransportError
+from monitor.catalogue import Get, LogSpec, listed_logs, merge, read_list, read_log, spec_from_json, spec_to_json
+from monitor.config import Config, LogConfig, LogListConfig
+from monitor.follow.followed import Clock, Says
+from monitor.health import Failure
+from monitor.state import State
+
+KEY = "roster"
+RETRY_MS = 60_000
+"""After a description could not be read it is read again after so long."""
+CHECK_MS = 86_400_000
+"""A log.v3.json that is known is read again once a day, to notice that it names another key."""
+
+
+class Roster:
+    """Which logs are followed. specs: by log id. lost: those whose list names them no more. failures: by source."""
+
+    def __init__(self, state: State, get: Get, now_ms: Clock, says: Says) -> None:
+        self._state = state
+        self._get = get
+        self._now_ms = now_ms
+        self._says = says
+        self._described: dict[str, LogSpec] = {}
+        self._listed: dict[bytes, LogSpec] = {}
+        self._list: LogList | None = None
+        self._due_ms: dict[str, int] = {}
+        self.specs: dict[bytes, LogSpec] = {}
+        self.lost: tuple[LogSpec, ...] = ()
+        self.failures: dict[str, Failure] = {}
+
+    async def load(self) -> None:
+        """Remember what was in force. Raises StoreError."""
+        data = await self._state.answers.get_meta(KEY)
+        if data is None:
+            return
+        value = json.loads(data)
+        self._described = {source: spec_from_json(spec) for source, spec in value["described"].items()}
+        self._listed = _by_id(map(spec_from_json, value["listed"]))
+        self.specs = _by_id(map(spec_from_json, value["specs"]))
+        if value["list_ms"] is not None:  # enough to know an older list by
+            self._list = LogList("", value["list_ms"], ())
+
+    async def refresh(self, config: Config, folder: Path) -> bool:
+        """Read what is due; true where other logs are followed now, or are followed otherwise. Raises StoreError."""
+        configured: dict[bytes, LogSpec] = {}
+        for log in config.logs:
+            spec = await self._configured(log, folder)
+            if spec is not None:
+                configured[spec.log_id] = spec
+        if config.log_list is None:
+            self._listed, self._list = {}, None
+        else:
+            await self._read_list(config.log_list, folder)
+        before = self.specs if config.log_list else {}
+        specs, lost = merge(configured, self._listed, {each: before[each] for each in before if not self._ended(each)})
+        self.lost = tuple(lost)
+        sources = {log.log_v3 for log in config.logs} | ({config.log_list.source} if config.log_list else set())
+        self.failures = {source: failure for source, failure in self.failures.items() if source in sources}
+        if specs == self.specs:
+            return False
+        self.specs = specs
+        await self._remember()
+        return True
+
+    async def _configured(self, log: LogConfig, folder: Path) -> LogSpec | None:
+        source, known = log.log_v3, self._described.get(log.log_v3)
+        if source and self._is_due(source):
+            try:
+                read = await read_log(log, folder, self._get, known.key if known else None)
+            except CtlogError as error:
+                self._failed(source, error)
+            else:
+                self._succeeded(source, CHECK_MS)
+                if known is None:
+                    self._described[source] = known = read
+                    await self._remember()
+        if not source:
+            return await read_log(log, folder, self._get, None)  # it says all that there is to know
+        return known._replace(begin=log.begin, name=log.name or known.name) if known else None
+
+    async def _read_list(self, config: LogListConfig, folder: Path) -> None:
+        if not self._is_due(config.source):
+            return
+        now_ms = self._now_ms()
+        try:
+            new = await read_list(config, folder, self._get, self._list, now_ms)
+        except CtlogError as error:
+            self._failed(config.source, error)
+            return
+        self._succeeded(config.source, config.every_s * 1000)
+        self._list, self._listed = new, _by_id(listed_logs(config, new, now_ms))
+        await self._remember()
+
+    def _ended(self, log_id: bytes) -> bool:
+        """Whether the list itself says that this log is to be followed no longer."""
+        return self._list is not None and self._list.by_id(log_id) is not None and log_id not in self._listed
+
+    def _is_due(self, source: str) -> bool:
+        return self._now_ms() >= self._due_ms.get(source, 0)
+
+    def _succeeded(self, source: str, again_ms: int) -> None:
+        self._due_ms[source] = self._now_ms() + again_ms
+        self.failures.pop(source, None)
+
+    def _failed(self, source: str, error: CtlogError) -> None:
+        """What was not to be had is tried again soon; what is wrong is told at once."""
+        now_ms = self._now_ms()
+        self._due_ms[source] = now_ms + RETRY_MS
+        since_ms = self.failures[source].since_ms if source in self.failures else now_ms
+        self.failures[source] = Failure(str(error), since_ms, is_grave=not isinstance(error, TransportError))
+        self._says("warning", source, str(error))
+
+    async def _remember(self) -> None:
+        value: dict[str, Any] = {
+            "described": {source: spec_to_json(spec) for source, spec in self._described.items()},
+            "listed": [spec_to_json(spec) for spec in self._listed.values()],
+            "specs": [spec_to_json(spec) for spec in self.specs.values()],
+            "list_ms": self._list.timestamp_ms if self._list is not None else None,
+        }
+        await self._state.answers.put_meta(KEY, json.dumps(value).encode())
+
+
+def _by_id(specs: Iterable[LogSpec]) -> dict[bytes, LogSpec]:
+    return {spec.log_id: spec for spec in specs}

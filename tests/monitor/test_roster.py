@@ -1,0 +1,169 @@
+"""monitor.roster: what is followed stays followed, whatever happens to the descriptions of logs."""
+
+import json
+
+import pytest
+
+from ctlog.errors import StoreError, TransportError
+from monitor.config import parse_config
+from monitor.roster import CHECK_MS, RETRY_MS, Roster
+from monitor.state import State, make_state
+from tests.monitor.test_catalogue import ONE, TWO, b64, log_list, v3
+
+URL, LIST = "https://x.example/log.v3.json", "https://x.example/list.json"
+THREE_MS = 1_795_000_000_000
+
+
+@pytest.fixture
+async def state(tmp_path):
+    make_state(tmp_path, 0)
+    async with State.open(tmp_path) as opened:
+        yield opened
+
+
+class Kit:
+    """A roster, a web of descriptions, and a clock."""
+
+    def __init__(self, state, text):
+        self.state, self.web, self.asked, self.said = state, {}, [], []
+        self.now_ms = THREE_MS
+        self.config = parse_config(f'contact = "me"\n{text}')
+        self.start()
+
+    def start(self):
+        self.roster = Roster(self.state, self.get, lambda: self.now_ms, lambda *words: self.said.append(words))
+
+    async def get(self, url):
+        self.asked.append(url)
+        found = self.web.get(url)
+        if found is None:
+            raise TransportError("no route")
+        return found
+
+    async def refresh(self, after_ms=0):
+        self.now_ms += after_ms
+        return await self.roster.refresh(self.config, self.state.folder)
+
+    def names(self):
+        return sorted(spec.name for spec in self.roster.specs.values())
+
+
+BY_KEY = f'[[log]]\nurl = "https://one.example/"\nkey = "{b64(ONE.policy.key.spki)}"\nname = "one"\n'
+BY_V3 = f'[[log]]\nlog_v3 = "{URL}"\nname = "v3"\n'
+BY_LIST = f'[log_list]\nsource = "{LIST}"\nevery_s = 600\n'
+
+
+async def test_logs_of_the_configuration(state):
+    kit = Kit(state, BY_KEY)
+    assert await kit.refresh() is True
+    assert await kit.refresh() is False
+    assert kit.names() == ["one"]
+    assert kit.asked == []
+
+
+async def test_by_its_description_which_is_looked_at_once_a_day(state):
+    kit = Kit(state, BY_V3)
+    assert await kit.refresh() is False
+    assert kit.roster.failures[URL].sentence == "no route"
+    assert kit.names() == []
+    kit.web[URL] = v3()
+    assert await kit.refresh(RETRY_MS - 1) is False
+    assert await kit.refresh(1) is True
+    assert (kit.names(), kit.roster.failures) == (["v3"], {})
+    await kit.refresh(CHECK_MS - 1)
+    assert len(kit.asked) == 2
+    await kit.refresh(1)
+    assert len(kit.asked) == 3
+
+
+async def test_a_description_stays_in_force(state):
+    """When it is gone, when it says something else, and over a restart; another key is told at once."""
+    kit = Kit(state, BY_V3)
+    kit.web[URL] = v3()
+    await kit.refresh()
+    first = dict(kit.roster.specs)
+    kit.web[URL] = v3(monitoring_url="https://elsewhere.example/")
+    assert await kit.refresh(CHECK_MS) is False
+    kit.web[URL] = v3(TWO)
+    kit.start()
+    await kit.roster.load()
+    assert kit.roster.specs == first
+    assert await kit.refresh(CHECK_MS) is False
+    assert kit.roster.specs == first
+    assert kit.roster.failures[URL].is_grave
+    assert "another key" in kit.said[-1][2]
+    kit.web.clear()
+    since_ms = kit.roster.failures[URL].since_ms
+    await kit.refresh(RETRY_MS)
+    assert (kit.roster.failures[URL].is_grave, kit.roster.failures[URL].since_ms) == (False, since_ms)
+    assert kit.roster.specs == first
+
+
+async def test_the_list_is_reloaded(state):
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"))
+    assert await kit.refresh() is True
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "usable"))
+    assert await kit.refresh(599_999) is False
+    assert await kit.refresh(1) is True
+    assert kit.names() == ["one", "two"]
+
+
+async def test_a_list_that_shrinks_loses_nobody(state):
+    """Not even over a restart; and it is told until the list names the log again, or says that it has ended."""
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "usable"))
+    await kit.refresh()
+    kit.web[LIST] = log_list(("one", ONE, "usable"))
+    for _ in range(2):
+        assert await kit.refresh(600_000) is False
+        assert (kit.names(), [spec.name for spec in kit.roster.lost]) == (["one", "two"], ["two"])
+        kit.start()
+        await kit.roster.load()
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "retired"))
+    assert await kit.refresh(600_000) is True
+    assert (kit.names(), kit.roster.lost) == (["one"], ())
+
+
+async def test_a_list_that_cannot_be_read_or_is_older_stays_as_it_was(state):
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"))
+    await kit.refresh()
+    for bad, grave in ((None, False), (b"junk", True), (log_list(when="2026-10-01T00:00:00Z"), True)):
+        kit.web[LIST] = bad
+        kit.start()
+        await kit.roster.load()
+        assert await kit.refresh(600_000) is False
+        assert (kit.names(), kit.roster.lost) == (["one"], ())
+        assert kit.roster.failures[LIST].is_grave is grave
+
+
+async def test_whoever_takes_the_list_away_follows_its_logs_no_more(state):
+    kit = Kit(state, BY_LIST + BY_KEY.replace(b64(ONE.policy.key.spki), b64(TWO.policy.key.spki)))
+    kit.web[LIST] = log_list(("listed", ONE, "usable"))
+    await kit.refresh()
+    assert kit.names() == ["listed", "one"]
+    kit.config = parse_config(f'contact = "me"\n{BY_KEY}')
+    await kit.refresh()
+    assert (kit.names(), kit.roster.failures) == (["one"], {})
+
+
+async def test_a_full_disk_is_not_the_list_s_fault(state, monkeypatch):
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"))
+
+    async def full(*args):
+        raise StoreError("full", reason="disk-full")
+
+    monkeypatch.setattr(state.answers, "put_meta", full)
+    with pytest.raises(StoreError):
+        await kit.refresh()
+    assert kit.roster.failures == {}
+
+
+async def test_what_is_remembered_is_json(state):
+    kit = Kit(state, BY_KEY + BY_V3)
+    kit.web[URL] = v3(TWO)
+    await kit.refresh()
+    value = json.loads(await state.answers.get_meta("roster"))
+    assert set(value["described"]) == {URL}
