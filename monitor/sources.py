@@ -9,10 +9,11 @@ What cannot be fetched or read is a value too (`error`), and what was read befor
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import io
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,9 @@ MAX_CODES = 1 << 20
 MAX_VERSIONS = 64
 """Versions of what stood at one reference that a judgement looks at."""
 
+Place = tuple[bytes, int]
+"""A log's id, and the index of an entry there."""
+Rejudge = Callable[[Sequence[Place]], Awaitable[None]]
 Serial = tuple[bytes, bytes]
 """Issuer (Name in DER) and serial number (the INTEGER's octets)."""
 
@@ -68,22 +72,59 @@ class Sources:
         self._lists: dict[str, dict[Serial, int]] = {}
         self.known = Known()
 
-    async def refresh(self, now_ms: int) -> bool:
-        """Fetch the revocation lists and the table again. True where something changed."""
+    def use(self, config: SourcesConfig) -> None:
+        """Other sources are switched on from now on; what those said that are off now is forgotten."""
+        self._config = config
+        self._lists = {url: revoked for url, revoked in self._lists.items() if url in config.crl}
+        codes, table = (self.known.codes, self.known.table) if config.codes else (None, None)
+        revoked, revocations = (self.known.revoked, self.known.revocations) if config.crl else (None, None)
+        self.known = Known(revoked, revocations, codes, table)
+
+    async def refresh(self, now_ms: int, rejudge: Rejudge) -> None:
+        """Fetch everything again: lists, the table, and the references of certificates that are valid still.
+
+        `rejudge` is given where the certificates stand that are to be judged again: they, or their keys, were revoked
+        since, or something else stands at their reference. After a crash it is given them once more.
+        """
+        before = self.known.revoked or {}
+        await self._refresh(now_ms)
+        places = await self._revoked_since(before)
+        judged: dict[str, bytes] = {}
+        for url in await self._state.answers.references(now_ms) if self._config.references else ():
+            body = await self._fetch(url, now_ms, {})
+            digest = hashlib.sha256(body or b"").digest()
+            if body is not None and await self._state.answers.get_meta(f"judged:{url}") != digest:
+                judged[url] = digest
+                rows = await self._state.answers.certificates(url=url)
+                places |= {(row.log_id, row.log_index) for row in rows}
+        await rejudge(sorted(places))
+        for url, digest in judged.items():
+            await self._state.answers.put_meta(f"judged:{url}", digest)
+
+    async def _revoked_since(self, before: Mapping[Serial, int]) -> set[Place]:
+        fresh = (self.known.revoked or {}).keys() - before.keys()
+        places: set[Place] = set()
+        for serial in fresh & (await self._state.answers.serial_keys()).keys():
+            for row in await self._state.answers.certificates(serial=serial):
+                places.add((row.log_id, row.log_index))
+                same_key = await self._state.answers.certificates(spki=row.spki) if row.spki else []
+                places |= {(each.log_id, each.log_index) for each in same_key}
+        return places
+
+    async def _refresh(self, now_ms: int) -> None:
         before = self.known
         errors: dict[str, str] = {}
         for url in self._config.crl:
             body = await self._fetch(url, now_ms, errors)
             if body is not None:
                 try:
-                    self._lists[url] = read_crl(body)
+                    self._lists[url] = await asyncio.to_thread(read_crl, body)  # it may be long
                 except MalformedError as error:
                     errors[url] = str(error)
         codes = await self._codes(now_ms, errors) or before.codes
         revoked = {key: value for found in self._lists.values() for key, value in found.items()} or before.revoked
         table = None if codes is None else CodeTable({code: [holder] for code, holder in codes.items()})
         self.known = Known(revoked, await self._with_keys(revoked), codes, table, errors)
-        return (before.revoked, before.codes) != (revoked, codes)
 
     async def snapshots(self, urls: Iterable[str], now_ms: int) -> tuple[Snapshot, ...]:
         """What stands at these references now, after all that stood there before; nothing while they are switched off.

@@ -63,10 +63,21 @@ class Web:
         return body
 
 
+async def refreshed(sources, now_ms):
+    """What is to be judged again since."""
+    found = []
+
+    async def rejudge(places):
+        found.extend(places)
+
+    await sources.refresh(now_ms, rejudge)
+    return found
+
+
 async def test_off_until_switched_on(state, tmp_path):
     web = Web()
     sources = Sources(SourcesConfig(), tmp_path, state, web.get)
-    assert not await sources.refresh(NOW)
+    await refreshed(sources, NOW)
     assert await sources.snapshots(["https://x.example/list"], NOW) == ()
     assert web.asked == []
     assert sources.known == Known()
@@ -75,13 +86,13 @@ async def test_off_until_switched_on(state, tmp_path):
 async def test_a_revocation_list(state, tmp_path):
     web = Web(crl=der(crl((5, "CA one"), (6, None), (7, "CA two"))))
     sources = Sources(SourcesConfig(crl=("https://x.example/crl",)), tmp_path, state, web.get)
-    assert await sources.refresh(NOW)
+    await refreshed(sources, NOW)
     one, two = name("CA one").public_bytes(), name("CA two").public_bytes()
     assert set(sources.known.revoked) == {(one, b"\5"), (one, b"\6"), (two, b"\7")}
     assert sources.known.revoked[one, b"\5"] == 1_767_225_600_000
     assert sources.known.revocations.by_serial(two, b"\7").revoked_ms == 1_767_225_600_000
     assert sources.known.table is None
-    assert not await sources.refresh(NOW + 1)
+    await refreshed(sources, NOW + 1)
     (version,) = await state.answers.snapshots("https://x.example/crl")
     assert (version.first_ms, version.fetched_ms) == (NOW, NOW + 1)
 
@@ -89,14 +100,14 @@ async def test_a_revocation_list(state, tmp_path):
 async def test_what_was_known_stays_in_force_when_a_source_fails(state, tmp_path):
     web = Web(crl=der(crl((5, None))))
     sources = Sources(SourcesConfig(crl=("https://x.example/crl",)), tmp_path, state, web.get)
-    await sources.refresh(NOW)
+    await refreshed(sources, NOW)
     for body in (None, b"garbage"):
         web.bodies["https://x.example/crl"] = body
-        assert not await sources.refresh(NOW + 1)
+        await refreshed(sources, NOW + 1)
         assert len(sources.known.revoked) == 1
         assert "https://x.example/crl" in sources.known.errors
     web.bodies["https://x.example/crl"] = der(crl((6, None)))
-    assert await sources.refresh(NOW + 2)
+    await refreshed(sources, NOW + 2)
     assert [serial for _, serial in sources.known.revoked] == [b"\6"]
     assert sources.known.errors == {}
     assert len(await state.answers.snapshots("https://x.example/crl")) == 4
@@ -123,11 +134,11 @@ def test_any_bytes_are_a_list_or_malformed(data):
 async def test_a_table_of_codes(state, tmp_path):
     (tmp_path / "codes.csv").write_text("Holder,code,note\nCarrier Inc,709j,x\n,1234,\nOther,,\n")
     sources = Sources(SourcesConfig(codes="codes.csv"), tmp_path, state, Web().get)
-    assert await sources.refresh(NOW)
+    await refreshed(sources, NOW)
     assert sources.known.codes == {"709J": "Carrier Inc"}
     assert sources.known.table.holders("709j") == ("carrier",)
     (tmp_path / "codes.csv").unlink()
-    assert not await sources.refresh(NOW)
+    await refreshed(sources, NOW)
     assert sources.known.codes == {"709J": "Carrier Inc"}
     assert sources.known.errors
 
@@ -135,7 +146,7 @@ async def test_a_table_of_codes(state, tmp_path):
 async def test_a_table_from_elsewhere(state, tmp_path):
     web = Web(codes=b"code,holder\n709J,Carrier\n")
     sources = Sources(SourcesConfig(codes="https://x.example/codes"), tmp_path, state, web.get)
-    await sources.refresh(NOW)
+    await refreshed(sources, NOW)
     assert sources.known.codes == {"709J": "Carrier"}
     assert len(await state.answers.snapshots("https://x.example/codes")) == 1
 
@@ -176,8 +187,69 @@ async def test_keys_of_revoked_certificates_that_were_seen(state, tmp_path):
     await state.logs.advance(log, Position(), [], NOW, certificates=[row])
     web = Web(crl=der(crl((5, None), (6, None))))
     sources = Sources(SourcesConfig(crl=("https://x.example/crl",)), tmp_path, state, web.get)
-    await sources.refresh(NOW)
+    await refreshed(sources, NOW)
     assert [each.serial for each in sources.known.revocations.by_key(b"k" * 32)] == [b"\5"]
+
+
+async def seen(state, *rows):
+    """Certificates that concerned a watched item, in log 0."""
+    await state.logs.add(bytes(32), "log", "", Position(), NOW)
+    made = [
+        CertificateRow(name("PA").public_bytes(), serial, key * 32, bytes(32), at, NOW + 9, url)
+        for at, (serial, key, url) in enumerate(rows)
+    ]
+    await state.logs.advance(bytes(32), Position(), [], NOW, certificates=made)
+
+
+async def test_what_was_revoked_is_judged_again_and_all_with_its_key(state, tmp_path):
+    await seen(state, (b"\5", b"k", ""), (b"\6", b"k", ""), (b"\7", b"l", ""), (b"\x08", b"m", ""))
+    web = Web(crl=der(crl((7, None))))
+    sources = Sources(SourcesConfig(crl=("https://x.example/crl",)), tmp_path, state, web.get)
+    assert await refreshed(sources, NOW) == [(bytes(32), 2)]
+    web.bodies["https://x.example/crl"] = der(crl((7, None), (5, None), (99, None)))
+    assert await refreshed(sources, NOW) == [(bytes(32), 0), (bytes(32), 1)]
+    assert await refreshed(sources, NOW) == []
+    again = Sources(SourcesConfig(crl=("https://x.example/crl",)), tmp_path, state, web.get)
+    assert len(await refreshed(again, NOW)) == 3  # after a start, once more
+
+
+async def test_what_stands_at_a_reference_changes(state, tmp_path):
+    """It is fetched again as long as the certificate is valid; a crash before it was noted loses nothing."""
+    url = "https://x.example/list"
+    await seen(state, (b"\5", b"k", url))
+    web = Web(list=LIST)
+    sources = Sources(SourcesConfig(references=True), tmp_path, state, web.get)
+    assert await refreshed(sources, NOW) == [(bytes(32), 0)]
+    assert await refreshed(sources, NOW) == []
+    web.bodies[url] = None
+    assert await refreshed(sources, NOW) == []
+    web.bodies[url] = format_tnauthlist([TelephoneNumber("12025550199")])
+
+    async def crash(places):
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        await sources.refresh(NOW, crash)
+    assert await refreshed(sources, NOW) == [(bytes(32), 0)]
+    web.asked.clear()
+    assert await refreshed(sources, NOW + 10) == []  # it has expired
+    assert web.asked == []
+
+
+async def test_other_sources_are_switched_on(state, tmp_path):
+    web = Web(crl=der(crl((5, None))), codes=b"code,holder\n709J,Carrier\n")
+    both = SourcesConfig(crl=("https://x.example/crl",), codes="https://x.example/codes")
+    sources = Sources(both, tmp_path, state, web.get)
+    await refreshed(sources, NOW)
+    sources.use(both)
+    assert len(sources.known.revoked) == len(sources.known.codes) == 1
+    sources.use(SourcesConfig(crl=both.crl))
+    assert (sources.known.codes, sources.known.table) == (None, None)
+    sources.use(SourcesConfig())
+    assert sources.known == Known()
+    web.asked.clear()
+    await refreshed(sources, NOW)
+    assert web.asked == []
 
 
 @given(st.binary(max_size=200))
