@@ -25,6 +25,8 @@ TROUBLE_MS = 15 * MINUTE_MS
 BEHIND_MS = HOUR_MS
 UNPROVEN_MS = HOUR_MS
 LATE_MS = HOUR_MS
+PART_MS = 5 * MINUTE_MS
+"""After so long a part of the monitor that fails is told."""
 SOURCE_MS = 6 * HOUR_MS
 """After so long an outside source that fails is told."""
 
@@ -100,6 +102,8 @@ def troubles(now_ms: int, vitals: Vitals) -> list[Trouble]:
         found += _of_channel(now_ms, channel, channel.name in vitals.configured)
     found += _of_sources(now_ms, vitals.sources)
     for name, failure in vitals.parts.items():
+        if now_ms - failure.since_ms < PART_MS:
+            continue
         sentence = f"The part of the monitor that {name} fails since {say_time(failure.since_ms)}: {failure.sentence}"
         found.append(Trouble("part", name, S2, f"The monitor fails: {name}", sentence, _ASK_US))
     for name in vitals.lost:

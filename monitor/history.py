@@ -70,6 +70,7 @@ class History:
         self._file, self._tail = self._open_tail()
         self._size = RECORD_SIZE * len(self._tail)  # of the tail's file, as far as it is durable
         self._is_sorted = False
+        self._is_ending = False
 
     # Writing --------------------------------------------------------------------------------------------------------
 
@@ -129,6 +130,10 @@ class History:
                 self._merge(runs, level + 1)
                 return True
         return False
+
+    def stop_tidying(self) -> None:
+        """End a merge in another thread soon: it raises StoreError, and leaves everything as it was."""
+        self._is_ending = True
 
     def close(self) -> None:
         """Let go of the files. What was not flushed is gone."""
@@ -227,6 +232,8 @@ class History:
         try:
             with path.open("xb") as file:
                 for piece in pieces:
+                    if self._is_ending and level:
+                        raise OSError("the monitor ends")
                     file.write(b"".join(piece))
                 file.flush()
                 os.fsync(file.fileno())

@@ -64,6 +64,11 @@ class Reloader:
         self.error = ""
         self.unread: tuple[str, ...] = ()
 
+    def state_folder(self) -> Path:
+        """Where the state lies, of which nothing else is read yet. Raises ConfigError."""
+        config = parse_config(_text(self._path), self._path.name, self._check_channel)
+        return self._path.parent / config.state
+
     def load(self, tables: Tables = ()) -> Setup:
         """Read everything. Raises ConfigError."""
         setup = self._read(tables)

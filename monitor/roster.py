@@ -56,7 +56,7 @@ class Roster:
             self._list = LogList("", value["list_ms"], ())
 
     async def refresh(self, config: Config, folder: Path) -> bool:
-        """Read what is due; true where other logs are followed now, or are followed otherwise. Raises StoreError."""
+        """Read what is due; true where other logs are to be followed now, or otherwise. Raises StoreError."""
         configured: dict[bytes, LogSpec] = {}
         for log in config.logs:
             spec = await self._configured(log, folder)

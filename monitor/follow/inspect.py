@@ -67,7 +67,7 @@ class Shared:
     def __init__(
         self, judge: Judge, history: History, watchlist: Callable[[], Watchlist], trust: Callable[[], Trust],
         logs: Callable[[], Mapping[bytes, Followed]], now_ms: Clock, ready: Callable[[bytes], Awaitable[None]],
-        says: Says = silent, *, audits: bool = True,
+        says: Says = silent, *, audits: bool = True, stored: dict[int, int] | None = None,
     ) -> None:  # fmt: skip
         """`ready` keeps, by a log's id, that it has been caught up with once."""
         self.judge = judge
@@ -81,7 +81,7 @@ class Shared:
         self.audits = audits
         self.glancer = Glancer()
         self.collector = Collector(history.name_number)
-        self.stored: dict[int, int] = {}
+        self.stored: dict[int, int] = {} if stored is None else stored
         self.issuers: set[int] = set()
         """Numbers of the issuers of which an entry was read in full, and stored."""
 

@@ -82,6 +82,13 @@ class Alerts:
 
         return await self._database.read(work)
 
+    async def open_ids(self, prefix: str) -> set[str]:
+        """The ids that begin so, of alerts that are not resolved."""
+        query = "SELECT id FROM alerts WHERE id >= ?1 AND id < ?1 || char(1114111) AND status != 'resolved'"
+        return await self._database.read(
+            lambda connection: {row[0] for row in connection.execute(query, (prefix,))}
+        )
+
     async def acknowledge(self, alert_id: str, by: str, note: str) -> AlertRow:
         """Somebody has seen it and deals with it: reminders end. Raises NotFoundError."""
         return await self._database.write(lambda connection: _answer(connection, alert_id, ACKNOWLEDGED, by, note))

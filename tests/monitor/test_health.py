@@ -14,6 +14,7 @@ from monitor.health import (
     BEHIND_MS,
     HOUR_MS,
     LATE_MS,
+    PART_MS,
     PREFIX,
     SOURCE_MS,
     TROUBLE_MS,
@@ -69,6 +70,7 @@ LASTING = [
     ("channel", lambda since: {"channel": {"failing_since_ms": since, "last_error": "550"}}, TROUBLE_MS),
     ("late", lambda since: {"channel": {"oldest_waiting_ms": since, "waiting": 3}}, LATE_MS),
     ("source", lambda since: {"sources": {"https://crl.example/": Failure("no route", since)}}, SOURCE_MS),
+    ("part", lambda since: {"parts": {"reads entries again": Failure("a fault", since)}}, PART_MS),
 ]
 
 
@@ -84,7 +86,6 @@ AT_ONCE = [
     ("dead", {"channel": {"dead": 2}}),
     ("mistake", {"mistake": "watch list, line 3, column 1: no"}),
     ("lost-log", {"lost": ["Old log"]}),
-    ("part", {"parts": {"reads entries again": Failure("a fault", NOW)}}),
     ("source", {"sources": {"log list": Failure("signed by nobody", NOW, is_grave=True)}}),
 ]
 

@@ -1,0 +1,139 @@
+"""The checkup: what health looks at, gathered from the state and the running parts; its alerts raised once, and over.
+
+In scope: gathering `Vitals`, remembering since when a log is behind, raising what is new and resolving what is no
+longer so, in the state; the whole as one value for people and machines (`Status`). Out of scope: what counts as
+trouble (`monitor.health`), showing it (`monitor.cli`, `monitor.api`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from monitor.catalogue import LogSpec
+from monitor.follow.followed import Clock
+from monitor.following import Following, Progress
+from monitor.health import PREFIX, Behind, Failure, Trouble, Vitals, alerts, troubles
+from monitor.state import State
+from monitor.state.rows import ChannelRow, LogRow
+
+
+class Surroundings(NamedTuple):
+    """What stands outside the state, as it is when it is asked for."""
+
+    specs: Callable[[], Mapping[bytes, LogSpec]]
+    lost: Callable[[], Sequence[str]]
+    configured: Callable[[], frozenset[str]]
+    """The channels that there are."""
+    operators: Callable[[], Sequence[str]]
+    sources: Callable[[], Mapping[str, Failure]]
+    parts: Callable[[], Mapping[str, Failure]]
+    mistake: Callable[[], str]
+
+
+class LogStatus(NamedTuple):
+    """One log. `row` is None before it was begun, `progress` while it is not read at present."""
+
+    spec: LogSpec
+    row: LogRow | None
+    progress: Progress | None
+    gaps: int
+    """Entries that could not be read as they were signed."""
+
+
+class Status(NamedTuple):
+    """How the monitor is. alerts: how many by (severity, status); messages, scts: by status."""
+
+    now_ms: int
+    logs: tuple[LogStatus, ...]
+    channels: tuple[ChannelRow, ...]
+    troubles: tuple[Trouble, ...]
+    alerts: Mapping[tuple[int, str], int]
+    messages: Mapping[str, int]
+    scts: Mapping[str, int]
+    open_tasks: int
+
+    @property
+    def is_well(self) -> bool:
+        """Whether there is no trouble, and no log that contradicted itself."""
+        return not self.troubles and not any(log.row is not None and log.row.accused for log in self.logs)
+
+
+class Checkup:
+    """Looks, again and again. `told` is called when alerts wait to be sent."""
+
+    def __init__(
+        self, state: State, following: Following, around: Surroundings, now_ms: Clock, told: Callable[[], None]
+    ) -> None:
+        self._state = state
+        self._following = following
+        self._around = around
+        self._now_ms = now_ms
+        self._told = told
+        self._behind: dict[bytes, Behind] = {}
+        self._began_ms = now_ms()
+
+    async def look(self) -> Status:
+        """Gather everything, raise what is new and resolve what is over. Raises StoreError."""
+        now_ms = self._now_ms()
+        vitals = await self._vitals(now_ms)
+        found = troubles(now_ms, vitals)
+        is_open = await self._state.alerts.open_ids(PREFIX)
+        fresh = [trouble for trouble in found if trouble.id not in is_open]
+        if fresh:
+            await self._state.alerts.raise_all(alerts(fresh, self._around.operators(), now_ms), now_ms)
+            self._told()
+        for alert_id in is_open - {trouble.id for trouble in found}:
+            await self._state.alerts.resolve(alert_id, now_ms)
+        return await self._status(now_ms, vitals, found)
+
+    async def _vitals(self, now_ms: int) -> Vitals:
+        around, specs = self._around, self._around.specs()
+        rows = [row for row in await self._state.logs.all() if row.log_id in specs]
+        self._behind = {row.log_id: behind for row in rows if (behind := self._is_behind(row, now_ms))}
+        return Vitals(
+            logs=rows,
+            gaps=[gap for gap in await self._state.logs.gaps() if gap.log_id in specs],
+            added_ms=dict.fromkeys(specs, self._began_ms),
+            mmd_ms={log_id: spec.mmd_ms for log_id, spec in specs.items()},
+            behind=self._behind,
+            channels=await self._state.outbox.channels(),
+            configured=around.configured(),
+            sources={**around.sources(), **self._not_begun(rows)},
+            parts=around.parts(),
+            lost=around.lost(),
+            mistake=around.mistake(),
+        )
+
+    def _not_begun(self, rows: Sequence[LogRow]) -> dict[str, Failure]:
+        """Logs that could not be begun with have no row yet."""
+        known = {row.log_id for row in rows}
+        return {
+            spec.name: Failure("it has never answered, and is not read", self._began_ms)
+            for log_id, spec in self._around.specs().items()
+            if log_id not in known
+        }
+
+    def _is_behind(self, row: LogRow, now_ms: int) -> Behind | None:
+        """Since when it is not read as far as it was at that time."""
+        size = row.position.frontier.size
+        before = self._behind.get(row.log_id)
+        if before is None or size >= before.target:
+            before = Behind(row.head_size, now_ms) if size < row.head_size else None
+        progress = self._following.progress(row.log_id)
+        if before is None or progress is None:
+            return before
+        return before._replace(per_s=progress.per_s, left_s=progress.left_s)
+
+    async def _status(self, now_ms: int, vitals: Vitals, found: Sequence[Trouble]) -> Status:
+        rows = {row.log_id: row for row in vitals.logs}
+        gaps = {log_id: sum(gap.hi - gap.lo for gap in vitals.gaps if gap.log_id == log_id) for log_id in rows}
+        logs = [
+            LogStatus(spec, rows.get(log_id), self._following.progress(log_id), gaps.get(log_id, 0))
+            for log_id, spec in self._around.specs().items()
+        ]
+        return Status(
+            now_ms, tuple(sorted(logs, key=lambda log: log.spec.name)), tuple(vitals.channels), tuple(found),
+            await self._state.alerts.count(), await self._state.outbox.counts(), await self._state.audits.counts(),
+            len(await self._state.audits.tasks()),
+        )  # fmt: skip

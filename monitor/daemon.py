@@ -1,0 +1,339 @@
+"""The daemon: the one place where the rooms of the monitor are joined, opened in order, and closed.
+
+In scope: opening the state as the only one, putting everything together, acting on changes (files, answers, the roster
+of logs), the parts that work on and on, a clean stop. Out of scope: every decision, which the rooms make themselves,
+and commands (`monitor.cli`), which reach a running daemon through the state alone.
+
+    daemon = Daemon(Path("/srv/monitor/monitor.toml"), says=print)
+    loop.add_signal_handler(signal.SIGTERM, daemon.stop)
+    await daemon.run()
+
+Order. Files are read first, then the state is opened with its lock, then the history. What is watched is enrolled
+before any log is read. At the end logs stop before the state is closed; what was read and not stored is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from ctlog import __version__
+from ctlog.client.fetch import Fetcher
+from ctlog.client.follow import system_now_ms
+from ctlog.client.guarded import GuardedFetcher
+from ctlog.client.http_fetcher import HttpFetcher
+from monitor.catalogue import LogSpec
+from monitor.checkup import Checkup, Status, Surroundings
+from monitor.context import Past
+from monitor.enrolment import enrol
+from monitor.follow.audit import take_in
+from monitor.follow.followed import Clock, Says, silent
+from monitor.follow.inspect import Shared
+from monitor.follow.misbehaviour import Accuser
+from monitor.follow.watch import Pace
+from monitor.following import Following, ready_key
+from monitor.health import Failure
+from monitor.history import History
+from monitor.judge import StateJudge
+from monitor.parts import Parts
+from monitor.reload import Reloader, Setup
+from monitor.roster import Roster
+from monitor.sources import MAX_LIST, Sources
+from monitor.state import State
+from monitor.tasks import Tasks
+from monitor.tell import Channel, Teller, check_channel, make_channels
+from monitor.watchlist import Watchlist
+from monitor.writing import Writer
+
+HISTORY = "history"
+"""The folder of the history, in that of the state."""
+EVIDENCE = "evidence"
+
+# What the parts are called when they fail.
+FILES, ANSWERS, LOGS, SOURCES, TASKS, HEALTH, TIDY = (
+    "reads its files again", "reads answers", "reads which logs there are", "asks outside sources",
+    "reads entries again", "looks after itself", "keeps the history short",
+)  # fmt: skip
+FILES_S, ANSWERS_S, LOGS_S, TASKS_S, HEALTH_S, TIDY_S = 2.0, 1.0, 5.0, 60.0, 30.0, 10.0
+
+Reach = Callable[[LogSpec, AsyncExitStack], Awaitable[Fetcher]]
+Get = Callable[[str], Awaitable[bytes]]
+
+
+class Daemon:
+    """One monitor. `reach` and `get` (for what the configuration names) and `get_guarded` (for what strangers name) are
+    the only ways out; tests bring their own."""
+
+    def __init__(
+        self, path: Path, *, now_ms: Clock = system_now_ms, says: Says = silent, reach: Reach | None = None,
+        get: Get | None = None, get_guarded: Get | None = None,
+    ) -> None:  # fmt: skip
+        self._now_ms = now_ms
+        self._says = says
+        self._reach = reach
+        self._get = get
+        self._get_guarded = get_guarded
+        self._reloader = Reloader(path, check_channel)
+        self._stopping = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._tables: list[tuple[str, bytes]] = []
+        self._next: Watchlist | None = None
+        self._tidying: asyncio.Future[bool] | None = None
+        self._version = -1
+        self._sources_failing: dict[str, Failure] = {}
+        self._status: Status | None = None
+        self.setup: Setup
+        self.state: State
+        self.history: History
+        self.watchlist = Watchlist()
+        self.channels: Mapping[str, Channel] = {}
+        self.following: Following
+        self.started_ms = now_ms()
+        self._started = False
+
+    def stop(self) -> None:
+        """End `run`, in good order. May be called from a signal handler of the loop."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Run until `stop`. Raises ConfigError and StoreError for what keeps it from starting, StoreError (a damaged
+        state) for what ends it."""
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            await self._assemble(stack)
+            began = time.monotonic()
+            self._start(stack)
+            self._says("info", "monitor", self._start_line())
+            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait([stopping, self._parts.fatal], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            self._says("info", "monitor", f"stops after {time.monotonic() - began:,.0f} s")
+        if self._parts.fatal.done():
+            raise self._parts.fatal.result()
+
+    # Opening --------------------------------------------------------------------------------------------------------
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        folder = self._reloader.state_folder()
+        self.state = await stack.enter_async_context(State.open(folder))
+        self.history = await asyncio.to_thread(History, folder / HISTORY)
+        stack.push_async_callback(self._close_history)
+        self._tables = await self._read_tables()
+        self.setup = await asyncio.to_thread(self._reloader.load, self._tables)
+        await self._watch()
+        self._channels()
+
+    async def _assemble(self, stack: AsyncExitStack) -> None:
+        state, now_ms, says = self.state, self._now_ms, self._says
+        get_guarded = self._get_guarded or await self._open_guarded(stack)
+        self._parts = Parts(now_ms, says)
+        self._writer = Writer(lambda: self.setup)
+        self._sources = Sources(self.setup.config.sources, self.setup.folder, state, get_guarded)
+        self._roster = Roster(state, self._get or self._fetch, now_ms, says)
+        await self._roster.load()
+        stored = {self.history.log_number(row.log_id): row.position.frontier.size for row in await state.logs.all()}
+        past = Past(self.history, stored)
+        judge = self._judge = StateJudge(
+            state, past, self._sources, lambda: self.watchlist, lambda: self.setup.trust, self._writer.write,
+            self._writer.fault, now_ms,
+        )  # fmt: skip
+        self._shared = Shared(
+            judge, self.history, lambda: self.watchlist, lambda: self.setup.trust, lambda: self.following.logs, now_ms,
+            self._ready, says, audits=self.setup.config.audit != "none", stored=stored,
+        )  # fmt: skip
+        accuser = Accuser(state, state.folder / EVIDENCE, self._writer.operators)
+        self.following = Following(
+            state, self._shared, accuser, now_ms, says, contact=self.setup.config.contact, pace=self._pace,
+            told=self._told, reach=self._reach,
+        )  # fmt: skip
+        self._tasks = Tasks(
+            state, self.following, past, lambda: self.watchlist.items(), now_ms, says, self._told,
+            self._writer.operators,
+        )  # fmt: skip
+        self._teller = Teller(
+            state, lambda: self.channels, now_ms, says, operators=self._writer.operators,
+            digest_hour=lambda: self.setup.config.digest_hour,
+        )  # fmt: skip
+        self._checkup = Checkup(state, self.following, self._around(), now_ms, self._told)
+        await judge.refresh()
+
+    def _start(self, stack: AsyncExitStack) -> None:
+        """Begin all parts. They end before the state is closed, the logs first."""
+        self._started = True
+        stack.push_async_callback(self._parts.close)
+        parts = self._parts
+        parts.start("tells", self._teller.run, lambda: 0.0)
+        parts.start(FILES, self._look_at_files, lambda: FILES_S)
+        parts.start(ANSWERS, self._look_at_answers, lambda: ANSWERS_S)
+        parts.start(LOGS, self._look_at_logs, lambda: LOGS_S)
+        parts.start(SOURCES, self._ask_sources, lambda: float(self.setup.config.sources.every_s))
+        parts.start(TASKS, self._do_tasks, lambda: TASKS_S)
+        parts.start(HEALTH, self._look_at_health, lambda: HEALTH_S)
+        parts.start(TIDY, self._tidy, lambda: TIDY_S)
+        parts.start("says how far it is", self.following.report, lambda: 0.0)
+        stack.push_async_callback(self.following.close)
+
+    def _around(self) -> Surroundings:
+        return Surroundings(
+            specs=lambda: self._roster.specs,
+            lost=lambda: [spec.name for spec in self._roster.lost],
+            configured=lambda: frozenset(self.channels),
+            operators=self._writer.operators,
+            sources=lambda: {**self._sources_failing, **self._roster.failures},
+            parts=lambda: self._parts.failing,
+            mistake=self._mistake,
+        )
+
+    # What the parts do ------------------------------------------------------------------------------------------------
+
+    async def _look_at_files(self) -> None:
+        """Put in force what the files say now; a mistake is said once, and what was in force stays."""
+        async with self._reloading:
+            await self._read_again(self._reloader.refresh)
+
+    async def _look_at_answers(self) -> None:
+        """Notice what another process wrote into the state: answers, events, tables of the watch list, resent mail."""
+        version = await self.state.answers.data_version()
+        if version == self._version:
+            return
+        await self._judge.refresh()
+        tables = await self._read_tables()
+        if tables != self._tables:
+            async with self._reloading:
+                self._tables = tables
+                await self._read_again(self._reloader.renew)
+        self._version = version
+        self._teller.wake()
+        self._parts.wake(TASKS)
+
+    async def _read_again(self, read: Callable[[list[tuple[str, bytes]]], Setup | None]) -> None:
+        error = self._reloader.error
+        setup = await asyncio.to_thread(read, self._tables)
+        if self._reloader.error and self._reloader.error != error:
+            self._says("error", "configuration", f"{self._reloader.error}. What was in force stays in force.")
+            self._parts.wake(HEALTH)
+        if setup is not None:
+            self._put_in_force(setup)
+        await self._watch()
+
+    def _put_in_force(self, setup: Setup) -> None:
+        before, self.setup = self.setup, setup
+        self._sources.use(setup.config.sources)
+        self._channels()
+        for key in ("state", "listen", "contact", "audit", "poll_s"):
+            if getattr(setup.config, key) != getattr(before.config, key):
+                self._says("warning", "configuration", f"`{key}` changed: it is in force after the next start")
+        self._parts.wake(LOGS, SOURCES, HEALTH)
+        self._teller.wake()
+
+    async def _look_at_logs(self) -> None:
+        await self._roster.refresh(self.setup.config, self.setup.folder)
+        await self.following.reconcile(self._roster.specs)
+
+    async def _ask_sources(self) -> None:
+        await self._sources.refresh(self._now_ms(), self._tasks.add_rejudge)
+        now_ms, before = self._now_ms(), self._sources_failing
+        self._sources_failing = {
+            name: Failure(sentence, before[name].since_ms if name in before else now_ms)
+            for name, sentence in self._sources.known.errors.items()
+        }
+        self._parts.wake(TASKS)
+
+    async def _do_tasks(self) -> None:
+        await self._tasks.work()
+
+    async def _look_at_health(self) -> None:
+        self._status = await self._checkup.look()
+
+    async def _tidy(self) -> None:
+        more = True
+        while more:
+            self._tidying = asyncio.ensure_future(asyncio.to_thread(self.history.tidy))
+            more = await asyncio.shield(self._tidying)
+
+    async def _close_history(self) -> None:
+        """Only when nobody writes into it any more: another monitor may open it at once."""
+        self.history.stop_tidying()
+        if self._tidying is not None:
+            await asyncio.gather(self._tidying, return_exceptions=True)
+        self.history.close()
+
+    # Smaller things ---------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Put the watch list that was read last in force. After a StoreError it is done by the next call."""
+        fresh = self._reloader.take_watchlist()
+        if fresh is not None:
+            self._next = fresh
+            for sentence in self._reloader.unread:
+                self._says("error", "watch list", f"what was added by command cannot be read: {sentence}")
+        if self._next is None:
+            return
+        new = await enrol(self._next, self.state, self._now_ms(), has_history=len(self.history) > 0)
+        self.watchlist, self._next = self._next, None
+        self._says("info", "watch list", f"{len(self.watchlist):,} items are watched, {new:,} of them newly")
+        if self._started:
+            self._parts.wake(TASKS)
+
+    def _channels(self) -> None:
+        self.channels = make_channels(self.setup.config.channels, self.setup.folder, self.channels)
+
+    async def _read_tables(self) -> list[tuple[str, bytes]]:
+        return [(row.id, row.spec) for row in await self.state.answers.items()]
+
+    async def _ready(self, log_id: bytes) -> None:
+        await self.state.answers.put_meta(ready_key(log_id), b"1")
+
+    def _told(self) -> None:
+        self._teller.wake()
+
+    def _pace(self) -> Pace:
+        return Pace(poll_s=float(self.setup.config.poll_s))
+
+    def _mistake(self) -> str:
+        unread = [f"{sentence} (added by command; it is not watched)" for sentence in self._reloader.unread]
+        return "; ".join(filter(None, [self._reloader.error, *unread]))
+
+    def _start_line(self) -> str:
+        config = self.setup.config
+        return (
+            f"ctlog-monitor {__version__} watches {len(self.watchlist):,} items for {config.contact}, and tells over "
+            f"{', '.join(self.channels) or 'no channel'}; its history has {len(self.history):,} records"
+        )
+
+    async def _open_guarded(self, stack: AsyncExitStack) -> Get:
+        agent = f"ctlog-monitor/{__version__} (+{self.setup.config.contact})"
+        fetcher = await stack.enter_async_context(GuardedFetcher(user_agent=agent, max_bytes=MAX_LIST))
+        return fetcher.get
+
+    async def _fetch(self, url: str) -> bytes:
+        """What the configuration names by URL."""
+        prefix, _, name = url.rpartition("/")
+        async with HttpFetcher(prefix, contact=self.setup.config.contact) as fetcher:
+            return await fetcher.get(name, limit=MAX_LIST)
+
+    # For the API ------------------------------------------------------------------------------------------------------
+
+    async def status(self) -> Status:
+        """How it is, at most half a minute old. Raises StoreError."""
+        if self._status is None:
+            self._status = await self._checkup.look()
+        return self._status
+
+    async def hand_in_event(self, kind: str, number: str, at_ms: int, note: str) -> None:
+        """A number (its digits) was ported, or its SIM changed."""
+        await self.state.answers.add_event(kind, number, at_ms, note)
+        await self._judge.refresh()
+
+    async def hand_in(self, certificate: bytes, issuers: list[bytes], scts: list[bytes], source: str) -> int:
+        """SCTs of followed logs, to be audited until they are merged; how many were not known.
+
+        Raises SctError or MalformedError for one that does not hold for this certificate, or is too early.
+        """
+        logs = self._roster.specs
+        rows = take_in(certificate, issuers, scts, logs, source, self._now_ms())
+        return await self.state.audits.add(rows)
+
