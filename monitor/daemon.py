@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from ctlog import __version__
 from ctlog.client.fetch import Fetcher
@@ -92,7 +93,7 @@ class Daemon:
         self.channels: Mapping[str, Channel] = {}
         self.following: Following
         self.started_ms = now_ms()
-        self._started = False
+        self.is_started = False
 
     def stop(self) -> None:
         """End `run`, in good order. May be called from a signal handler of the loop."""
@@ -107,8 +108,9 @@ class Daemon:
             began = time.monotonic()
             self._start(stack)
             self._says("info", "monitor", self._start_line())
-            stopping = asyncio.create_task(self._stopping.wait())
-            await asyncio.wait([stopping, self._parts.fatal], return_when=asyncio.FIRST_COMPLETED)
+            stopping = asyncio.ensure_future(self._stopping.wait())
+            ends: list[asyncio.Future[Any]] = [stopping, self._parts.fatal]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             self._says("info", "monitor", f"stops after {time.monotonic() - began:,.0f} s")
         if self._parts.fatal.done():
@@ -162,7 +164,7 @@ class Daemon:
 
     def _start(self, stack: AsyncExitStack) -> None:
         """Begin all parts. They end before the state is closed, the logs first."""
-        self._started = True
+        self.is_started = True
         stack.push_async_callback(self._parts.close)
         parts = self._parts
         parts.start("tells", self._teller.run, lambda: 0.0)
@@ -275,7 +277,7 @@ class Daemon:
         new = await enrol(self._next, self.state, self._now_ms(), has_history=len(self.history) > 0)
         self.watchlist, self._next = self._next, None
         self._says("info", "watch list", f"{len(self.watchlist):,} items are watched, {new:,} of them newly")
-        if self._started:
+        if self.is_started:
             self._parts.wake(TASKS)
 
     def _channels(self) -> None:

@@ -72,7 +72,8 @@ class Parts:
             except Exception as error:  # a fault in one part may not end it, or the others
                 self._failed(name, f"a fault in the monitor itself: {error!r}")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), pause_s)
+                async with asyncio.timeout(pause_s):  # not wait_for, of which Python 3.11 may lose a cancellation
+                    await event.wait()
 
     def _failed(self, name: str, sentence: str) -> None:
         now_ms, before = self._now_ms(), self.failing.get(name)

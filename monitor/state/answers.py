@@ -5,7 +5,6 @@ In scope: storing and finding these. Out of scope: what they mean (`monitor.watc
 
 from __future__ import annotations
 
-import sqlite3
 import json
 import sqlite3
 from array import array

@@ -1,0 +1,322 @@
+"""monitor.daemon: everything together goes on whatever fails, takes changes in, stops and starts in good order."""
+
+import asyncio
+import hashlib
+import json
+
+import pytest
+
+from ctlog.errors import ConfigError, StoreError, TransportError
+from ctlog.issuance import DAY_MS, Key
+from ctlog.wire.rfc6962 import format_sct
+from monitor.checkup import Checkup
+from monitor.daemon import HISTORY
+from monitor.state import State
+from tests.cert_sim import CA, ROGUE, CertSim, number_tbs
+from tests.daemon_kit import ITEM, WATCH, DaemonKit, write
+from tests.monitor.test_catalogue import b64
+
+
+@pytest.fixture
+def sim():
+    return CertSim()
+
+
+@pytest.fixture
+def kit(tmp_path, sim, monkeypatch):
+    return DaemonKit(tmp_path, sim, monkeypatch=monkeypatch)
+
+
+async def test_from_a_log_to_the_channel(kit, sim):
+    """The owner's first certificate, then a rogue CA's: each is told once, whole, and proven."""
+    sim.add(123)
+    async with kit.running():
+        await kit.until(lambda: len(kit.told()) == 1)
+        sim.add(700)
+        sim.add(123, ROGUE, key=22, serial=2)
+        await kit.until(lambda: len(kit.told()) >= 3)
+    told = kit.told()
+    assert {each["rule"] for each in told} == {"T-01", "T-10", "T-19"}
+    rogue = next(each for each in told if each["rule"] == "T-10")
+    assert (rogue["severity"], rogue["log"]["index"], rogue["log"]["proven_in"]) == (1, 2, 3)
+    assert rogue["item"]["id"] == ITEM
+    assert any(sentence.startswith("ctlog-monitor") for _, _, sentence in kit.said)
+
+
+async def test_after_a_stop_it_goes_on_where_it_was(kit, sim):
+    for serial in range(1, 4):
+        sim.add(123, serial=serial, key=30 + serial)
+        async with kit.running():
+            await kit.caught_up()
+            await kit.until(kit.all_sent)
+    assert [each["log"]["index"] for each in kit.told()] == [0]  # the others are as it
+
+
+async def test_two_on_one_state_are_refused(kit):
+    async with kit.running():
+        with pytest.raises(StoreError) as caught:
+            await kit.make().run()
+        assert caught.value.reason == "state-locked"
+
+
+@pytest.mark.parametrize("spoil", ["lost", "empty", "damaged", "newer", "history"])
+async def test_a_state_that_is_not_whole_is_never_begun_anew(kit, sim, spoil):
+    sim.add(123)
+    async with kit.running():
+        await kit.caught_up()
+    path = kit.folder / "state" / "state.sqlite"
+    if spoil == "lost":
+        path.unlink()
+    elif spoil == "empty":
+        path.write_bytes(b"")
+    elif spoil == "damaged":
+        path.write_bytes(path.read_bytes()[:1000] + b"\xff" * 9000)
+    elif spoil == "newer":
+        async with State.open(kit.folder / "state") as state:
+            await state.database.write(lambda connection: connection.execute("PRAGMA user_version = 99"))
+    else:
+        (kit.folder / "state" / HISTORY / "manifest").unlink()
+    before = path.read_bytes() if path.exists() else None
+    with pytest.raises(StoreError) as caught:
+        await kit.make().run()
+    reason = {"lost": "state-missing", "history": "history-missing"}.get(spoil, f"state-{spoil}")
+    assert caught.value.reason == reason
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+async def test_a_start_with_a_mistake_is_refused(kit):
+    write(kit.folder / "watch.toml", "[[watch]]\nname = 1\n")
+    with pytest.raises(ConfigError, match="line 2, column 8"):
+        await kit.make().run()
+
+
+# What changes while it runs -------------------------------------------------------------------------------------------
+
+
+async def test_the_watch_list_is_read_again(kit, sim):
+    """What is newly watched is looked up, and new entries are judged for it; what was told is not told again."""
+    sim.add(123)
+    sim.add(124, key=40, serial=7)
+    async with kit.running():
+        await kit.until(lambda: len(kit.told()) == 1)
+        kit.clock.now_ms += 5000
+        write(kit.folder / "watch.toml", WATCH.replace('"+12025550123"', '"+12025550123", "+12025550124"'))
+        (alert,) = await kit.until(lambda: kit.alerts(item="home/number:+12025550124"))
+        assert (alert.log_index, alert.proven, "T-12" in alert.rules, alert.severity) == (1, 2, True, 2)
+        sim.add(124, ROGUE, key=41, serial=8)
+        await kit.until(lambda: len(kit.told()) >= 3)
+        assert len(await kit.alerts(item=ITEM)) == 1
+
+
+async def test_a_mistake_is_said_and_told_and_the_old_one_stays(kit, sim):
+    async with kit.running():
+        write(kit.folder / "watch.toml", WATCH + "numbres = []\n")
+        (alert,) = await kit.until(lambda: kit.alerts(kind="health"))
+        assert alert.rule == "mistake"
+        assert "line 5, column 1" in json.loads(alert.body)["reason"]
+        said = [sentence for level, _, sentence in kit.said if level == "error"]
+        assert len(said) == 1
+        assert "line 5, column 1" in said[0]
+        sim.add(123)
+        await kit.until(lambda: kit.alerts(item=ITEM))
+        write(kit.folder / "watch.toml", WATCH + "\n")
+
+        async def is_over():
+            return (await kit.daemon.state.alerts.get(alert.id)).status == "resolved"
+
+        await kit.until(is_over)
+
+
+async def test_items_that_are_added_and_removed_by_command(kit, sim):
+    sim.add(124, key=40, serial=7)
+    table = json.dumps({"name": "shop", "numbers": ["+12025550124"], "tell": ["out"]}).encode()
+    async with kit.running() as daemon:
+        await kit.caught_up()
+        async with State.open(kit.folder / "state", exclusive=False) as state:  # as a command does
+            await state.answers.put_items([("shop", table)], 0)
+            await kit.until(lambda: kit.alerts(item="shop/number:+12025550124"))
+            await state.answers.put_items([("bad", b"{}")], 0)
+            await kit.until(lambda: kit.alerts(kind="health"))
+            assert len(daemon.watchlist) == 2  # what cannot be read keeps no other from being watched
+            await state.answers.remove_item("shop", 0)
+            await state.answers.remove_item("bad", 0)
+        await kit.until(lambda: len(daemon.watchlist) == 1)
+
+
+async def test_an_answer_that_a_command_gave(kit, sim):
+    async with kit.running():
+        await kit.caught_up()
+        async with State.open(kit.folder / "state", exclusive=False) as state:
+            await state.answers.authorise("key", key_hash(21), "", "me", "", 0)
+            await kit.until(lambda: kit.daemon._judge._authorisations)
+        sim.add(123)
+        await kit.caught_up()
+        assert await kit.rules() == []
+
+
+def key_hash(number):
+    return hashlib.sha256(Key.from_number(number).spki).hexdigest()
+
+
+async def test_logs_come_and_go(kit, sim):
+    other = CertSim("two.example/log", secret=8)
+    other.add(123)
+    async with kit.running() as daemon:
+        await kit.caught_up()
+        kit.sims[other.policy.key.log_id] = other
+        kit.configure()
+        await kit.caught_up()
+        await kit.until(lambda: kit.alerts(item=ITEM))
+        del kit.sims[other.policy.key.log_id]
+        kit.configure()
+        await kit.until(lambda: set(daemon.following.logs) == {sim.policy.key.log_id})
+
+
+async def test_a_log_by_its_description_over_https(kit):
+    other = CertSim("two.example/log", secret=8)
+    other.add(123)
+    kit.web["https://two.example/log.v3.json"] = json.dumps(
+        {"key": b64(other.policy.key.spki), "monitoring_url": "https://two.example/log/", "mmd": 60,
+         "submission_url": "https://two.example/log/"}
+    ).encode()  # fmt: skip
+    kit.configure(more='[[log]]\nlog_v3 = "https://two.example/log.v3.json"\n')
+    kit.sims[other.policy.key.log_id] = other
+    async with kit.running():
+        await kit.until(lambda: kit.alerts(item=ITEM))
+    assert kit.asked == ["https://two.example/log.v3.json"]
+
+
+# What fails -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_log_that_does_not_answer_is_an_alert_and_stops_no_other(kit, sim):
+    other = CertSim("two.example/log", secret=8)
+    kit.sims[other.policy.key.log_id] = other
+    kit.configure()
+    kit.unreachable[other.policy.key.log_id] = TransportError("no such host")
+    async with kit.running():
+        sim.add(123)
+        await kit.until(lambda: kit.alerts(item=ITEM))
+        kit.clock.now_ms += 7 * 3_600_000
+        await kit.until(lambda: kit.alerts(kind="health"))
+        health = [alert for alert in await kit.alerts(kind="health") if "two.example" in alert.summary]
+        assert [(alert.rule, alert.severity) for alert in health] == [("source", 3)]
+        kit.unreachable.clear()
+
+        async def is_over():
+            return (await kit.daemon.state.alerts.get(health[0].id)).status == "resolved"
+
+        await kit.until(is_over)
+        assert await kit.alerts(kind="misbehaviour") == []
+
+
+async def test_a_log_that_lies_is_told_with_evidence_and_is_no_backlog(kit, sim):
+    sim.add(123)
+    sim.add(700)
+    async with kit.running():
+        await kit.caught_up()
+        sim._forge(1)
+        sim.publish()
+        (lie,) = await kit.until(lambda: kit.alerts(kind="misbehaviour"))
+        assert (lie.rule, lie.severity) == ("log-fork", 1)
+        file = json.loads(lie.body)["file"]
+        assert (kit.folder / "state" / "evidence" / file).exists()
+        await kit.until(lambda: any(each["kind"] == "misbehaviour" for each in kit.told()))
+        status = await kit.daemon.status()
+        assert not status.is_well or status.troubles == ()
+        assert await kit.alerts(kind="health") == []
+
+
+async def test_a_full_disk_loses_nothing(kit, sim, monkeypatch):
+    """Whatever cannot be stored is said, and tried again until it can."""
+    async with kit.running() as daemon:
+        await kit.caught_up()
+        full = [True]
+        real = daemon.state.database.write
+
+        async def write_(work):
+            if full:
+                raise StoreError("database or disk is full", reason="disk-full")
+            return await real(work)
+
+        monkeypatch.setattr(daemon.state.database, "write", write_)
+        sim.add(123)
+        write(kit.folder / "watch.toml", WATCH.replace('"+12025550123"', '"+12025550123", "+12025550199"'))
+        await kit.until(lambda: {log for _, log, sentence in kit.said if "full" in sentence} >= {sim.origin})
+        await kit.until(lambda: any(log == "reads its files again" for _, log, _ in kit.said))
+        full.clear()
+        await kit.until(lambda: len(kit.told()) == 1)
+        await kit.until(lambda: len(daemon.watchlist) == 2)
+
+
+async def test_a_damaged_state_ends_it(kit, monkeypatch):
+    async def damaged(self):
+        raise StoreError("the database disk image is malformed", reason="state-damaged")
+
+    monkeypatch.setattr(Checkup, "look", damaged)
+    async with asyncio.timeout(20):
+        with pytest.raises(StoreError, match="malformed"):
+            await kit.make().run()
+
+
+async def test_a_fault_in_one_part_stops_no_other(kit, sim, monkeypatch):
+    async with kit.running() as daemon:
+
+        async def broken():
+            raise ZeroDivisionError("a bug")
+
+        monkeypatch.setattr(daemon._roster, "refresh", lambda *_: broken())
+        await kit.until(lambda: any("a bug" in sentence for _, _, sentence in kit.said))
+        sim.add(123)
+        await kit.until(lambda: kit.told())
+        kit.clock.now_ms += 10 * 60_000
+        found = await kit.until(lambda: kit.alerts(kind="health"))
+        assert "part" in {alert.rule for alert in found}
+
+
+# What is handed in ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_event_that_is_handed_in(kit, sim):
+    sim.add(123)
+    async with kit.running() as daemon:
+        await kit.until(lambda: kit.alerts(item=ITEM))
+        await daemon.hand_in_event("sim", "12025550123", sim.now_ms, "carrier")
+        sim.add(123, key=23, serial=3)
+        await kit.until(lambda: any(each["rule"] == "T-10" for each in kit.told()))
+
+
+async def test_scts_that_are_handed_in_are_audited_until_they_are_merged(kit, sim):
+    final, sct = sim.issue(700)
+    async with kit.running() as daemon:
+        await kit.caught_up()
+        kit.clock.now_ms = sim.now_ms
+        issuers = list(CA.chain)
+        assert await daemon.hand_in(final, issuers, [], "me") == 1
+        assert await daemon.hand_in(final, issuers, [format_sct(sct)], "me") == 0
+
+        async def are_settled():
+            return await daemon.state.audits.counts() == {"merged": 1}
+
+        await kit.until(are_settled)
+
+
+async def test_a_promise_that_was_not_kept_is_proof(kit, sim):
+    """The log signed an SCT, and then logged something else at that place."""
+    tbs = number_tbs(700)
+    leaf = sim.submit([CA.precertificate(tbs), *CA.chain])
+    sct = format_sct(sim.sct(leaf))
+    final = CA.final(tbs, [sct])
+    sim.tree.leaves.pop()
+    sim.tree.inputs.pop()
+    sim.tree.levels = [b""]
+    sim.add(701)
+    async with kit.running() as daemon:
+        await kit.caught_up()
+        kit.clock.now_ms = sim.now_ms
+        await daemon.hand_in(final, list(CA.chain), [], "me")
+        sim.now_ms += 2 * DAY_MS
+        kit.clock.now_ms = sim.now_ms
+        sim.add(702)
+        (lie,) = await kit.until(lambda: kit.alerts(kind="misbehaviour"))
+        assert (lie.rule, json.loads(lie.body)["class"]) == ("log-broken-sct", "proof")
