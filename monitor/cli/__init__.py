@@ -23,8 +23,11 @@ _COMMANDS = {
     "init": "monitor.cli.init",
     "logs": "monitor.cli.logs",
     "watch": "monitor.cli.watch",
+    "test": "monitor.cli.send_test",
+    "status": "monitor.cli.status",
     "alerts": "monitor.cli.alerts",
     "events": "monitor.cli.events",
+    "export": "monitor.cli.export",
 }
 
 

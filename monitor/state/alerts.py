@@ -45,16 +45,17 @@ class Alerts:
 
     async def find(
         self, *, status: str | None = None, kind: str | None = None, item: str | None = None, thread: str | None = None,
-        of: str | None = None, worst: int | None = None, since_ms: int = 0, limit: int = 100,
+        of: str | None = None, worst: int | None = None, since_ms: int = 0, until_ms: int = 1 << 62,
+        limit: int = 100, skip: int = 0,
     ) -> list[AlertRow]:  # fmt: skip
         """Alerts, the newest first. of: an item's id, or the name of its group; worst: this severity, and graver."""
         wanted = {"status": status, "kind": kind, "item": item, "thread": thread, "of": of, "worst": worst}
         given = {name: value for name, value in wanted.items() if value is not None}
         special = {"of": "(item = :of OR item_group = :of)", "worst": "severity <= :worst"}
         where = " ".join(f"AND {special.get(name, f'{name} = :{name}')}" for name in given)
-        where = f"WHERE created_ms >= :since {where} ORDER BY created_ms DESC, id LIMIT :limit"
-        query = f"SELECT {COLUMNS} FROM alerts {where}"
-        values = {**given, "since": since_ms, "limit": limit}
+        where = f"WHERE created_ms BETWEEN :since AND :until {where}"
+        query = f"SELECT {COLUMNS} FROM alerts {where} ORDER BY created_ms DESC, id LIMIT :limit OFFSET :skip"
+        values = {**given, "since": since_ms, "until": until_ms, "limit": limit, "skip": skip}
         return await self._database.read(
             lambda connection: [alert_row(row) for row in connection.execute(query, values)]
         )

@@ -58,6 +58,10 @@ async def test_find_by_what_one_asks(state):
     assert [row.id[0] for row in await state.alerts.find(kind="health", status=NEW)] == ["c"]
     assert [row.id[0] for row in await state.alerts.find(thread="th", limit=1)] == ["a"]
     assert [row.id[0] for row in await state.alerts.find(since_ms=NOW + 1)] == ["c"]
+    assert [row.id[0] for row in await state.alerts.find(limit=1, skip=1)] == ["a"]
+    assert [row.id[0] for row in await state.alerts.find(of="office")] == ["b"]
+    assert [row.id[0] for row in await state.alerts.find(worst=0)] == []
+    assert len(await state.alerts.find(worst=S1)) == 3
     assert await state.alerts.known(["a-0123", "z"]) == {"a-0123"}
     assert await state.alerts.count() == {(S1, NEW): 3}
 

@@ -1,0 +1,176 @@
+"""`ctlog-monitor status`: is all well? For people, for scripts, for a dead man's switch: the exit code says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from ctlog.cli.output import json_option, say, say_json, when
+from monitor.cli.alive import ask
+from monitor.cli.logs import log_value, say_log
+from monitor.cli.place import folder_option, now_ms, with_state
+from monitor.cli.watched import items_word, read_watched
+
+if TYPE_CHECKING:
+    from monitor.cli.alive import Alive
+    from monitor.cli.place import Place
+    from monitor.state import State
+    from monitor.state.rows import AlertRow, ChannelRow, Gap, LogRow, OutboxRow
+
+NAMED = 5
+"""Alerts, and messages that were given up, that are named."""
+
+
+class Found(NamedTuple):
+    """All that is stored."""
+
+    items: int
+    logs: list[LogRow]
+    gaps: list[Gap]
+    channels: list[ChannelRow]
+    configured: frozenset[str]
+    open_alerts: Mapping[int, int]
+    lies: list[AlertRow]
+    newest: list[AlertRow]
+    dead: list[OutboxRow]
+    scts: Mapping[str, int]
+    tasks: int
+    alive: Alive
+
+
+@click.command()
+@folder_option
+@json_option
+def status(folder: Path, as_json: bool) -> int:
+    """Is the monitor running, are all logs read and proven, does everything arrive?
+
+    Exit code 0: all is well; 1: it is not, or the monitor does not run; 3: that could not be found out.
+    """
+    found = with_state(folder, _look)
+    reasons = _reasons(found)
+    if as_json:
+        say_json(_value(found, reasons))
+    else:
+        _say(found, reasons)
+    return 1 if reasons else 0
+
+
+async def _look(place: Place, state: State) -> Found:
+    counts = await state.alerts.count()
+    open_alerts: dict[int, int] = {}
+    for (severity, how), count in counts.items():
+        if how == "new":
+            open_alerts[severity] = open_alerts.get(severity, 0) + count
+    watched = read_watched(place, await state.answers.items())
+    return Found(
+        items=sum(len(items) for _, _, items in watched),
+        logs=await state.logs.all(),
+        gaps=await state.logs.gaps(),
+        channels=await state.outbox.channels(),
+        configured=frozenset(place.config.channels),
+        open_alerts=open_alerts,
+        lies=await state.alerts.find(status="new", kind="misbehaviour", limit=NAMED),
+        newest=await state.alerts.find(status="new", worst=2, limit=NAMED),
+        dead=await state.outbox.dead_letters(limit=NAMED),
+        scts=await state.audits.counts(),
+        tasks=len(await state.audits.tasks()),
+        alive=ask(place.config.listen, place.state),
+    )
+
+
+def _reasons(found: Found) -> list[dict[str, Any]]:
+    """What is not well: what the monitor says of itself, or, where it says nothing, what is stored."""
+    reasons: list[dict[str, Any]] = []
+    if not found.alive.runs:
+        reasons.append({"kind": "not-running", "severity": 1, "summary": "The monitor does not run",
+                        "sentence": "Nobody is told of anything meanwhile. It goes on where it was.",
+                        "next": "Start it: ctlog-monitor run."})  # fmt: skip
+    if found.alive.health is not None:
+        reasons += found.alive.health["reasons"]
+    else:
+        reasons += _stored_reasons(found)
+    for alert in found.lies:
+        reasons.append({"kind": "misbehaviour", "severity": alert.severity, "summary": alert.summary,
+                        "sentence": f"It was told as {alert.id[:12]}, and nobody has answered.",
+                        "next": f"Look at it: ctlog-monitor alerts show {alert.id[:12]}"})  # fmt: skip
+    return reasons
+
+
+def _stored_reasons(found: Found) -> list[dict[str, Any]]:
+    from monitor.health import Vitals, troubles
+
+    vitals = Vitals(logs=found.logs, gaps=found.gaps, channels=found.channels, configured=found.configured)
+    return [
+        {"kind": each.kind, "severity": each.severity, "summary": each.summary, "sentence": each.reason,
+         "next": each.next}
+        for each in troubles(now_ms(), vitals)
+    ]  # fmt: skip
+
+
+def _value(found: Found, reasons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "ok": not reasons, "running": found.alive.runs, "reasons": list(reasons), "items": found.items,
+        "logs": [log_value(log) for log in found.logs],
+        "channels": [channel._asdict() for channel in found.channels],
+        "open_alerts": {f"S{severity}": count for severity, count in sorted(found.open_alerts.items())},
+        "scts": dict(found.scts), "tasks": found.tasks,
+        "left_s": {log["name"]: log.get("left_s") for log in (found.alive.health or {}).get("logs", [])},
+    }  # fmt: skip
+
+
+def _say(found: Found, reasons: Sequence[Mapping[str, Any]]) -> None:
+    what = f"{found.items:,} {items_word(found.items)} watched on {len(found.logs):,} " + (
+        "log" if len(found.logs) == 1 else "logs"
+    )
+    say(f"All is well: {what}." if not reasons else f"NOT WELL: {what}.")
+    for reason in reasons:
+        say(f"! S{reason['severity']} {reason['summary']}. {reason['sentence']} {reason['next']}")
+    left = {log["log_id"]: log.get("left_s") for log in (found.alive.health or {}).get("logs", [])}
+    for log in found.logs:
+        say()
+        say_log(log)
+        seconds = left.get(log.log_id.hex())
+        if seconds and log.head_size > log.position.frontier.size:
+            say(f"  left      {_length(seconds)}, as it goes now")
+    say()
+    _say_channels(found)
+    _say_alerts(found)
+    scts = ", ".join(f"{count:,} {name}" for name, count in sorted(found.scts.items()))
+    if scts:
+        say(f"SCTs under audit: {scts}")
+    if found.tasks:
+        say(f"{found.tasks:,} looks into the past are under way (new items, backfill)")
+
+
+def _say_channels(found: Found) -> None:
+    for channel in found.channels:
+        last = f"delivered {when(channel.last_success_ms)}" if channel.last_success_ms is not None else "nothing yet"
+        since = channel.failing_since_ms
+        failing = f"; FAILS since {when(since)}: {channel.last_error}" if since is not None else ""
+        waiting = f"; {channel.waiting:,} wait" if channel.waiting else ""
+        dead = f"; {channel.dead:,} were given up" if channel.dead else ""
+        say(f"Channel {channel.name}: {last}{waiting}{dead}{failing}")
+    for name in sorted(found.configured - {channel.name for channel in found.channels}):
+        say(f"Channel {name}: nothing yet; `ctlog-monitor test` tries it")
+    for message in found.dead:
+        say(f"  given up  {message.channel}: {message.alert.id[:12]}  {message.alert.summary}: {message.last_error}")
+
+
+def _say_alerts(found: Found) -> None:
+    total = sum(found.open_alerts.values())
+    if not total:
+        say("No alert waits for an answer.")
+        return
+    parts = ", ".join(f"{count:,} S{severity}" for severity, count in sorted(found.open_alerts.items()))
+    say(f"{total:,} alerts wait for an answer ({parts}); ctlog-monitor alerts list --status new")
+    for alert in found.newest:
+        say(f"  {alert.id[:12]}  {when(alert.created_ms)}  {alert.summary}")
+
+
+def _length(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,92 @@
+"""`ctlog-monitor status`: the exit code says whether all is well, the text why not."""
+
+from __future__ import annotations
+
+import pytest
+
+from ctlog.wire.checkpoint import Checkpoint, SignedHead
+from ctlog.wire.rfc6962 import DigitallySigned
+from monitor.cli import status as module
+from monitor.cli.alive import Alive
+from monitor.cli.place import now_ms
+from monitor.state.rows import Position
+from tests.monitor_place import Monitor
+from tests.state_values import alert
+
+WELL = {"ok": True, "reasons": [], "logs": [{"name": "a log", "log_id": "00" * 32, "left_s": 3725.0}]}
+BAD = {"kind": "gap", "severity": 2, "summary": "2 entries are not read", "sentence": "They wait.", "next": "Ask."}
+
+
+@pytest.fixture
+def running(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> Monitor:
+    """A monitor that runs, watches a number on a log, and says that all is well."""
+    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, WELL))
+    monitor.here("watch", "add", "+12025550123")
+    monitor.state(lambda state: state.logs.add(bytes(32), "a log", "https://log.example/", Position(), now_ms()))
+    return monitor
+
+
+def test_all_is_well(running: Monitor) -> None:
+    out = running.here("status").out
+    assert out.startswith("All is well: 1 item watched on 1 log.\n")
+    assert "a log (https://log.example/)\n  read      0 of 0 entries\n" in out
+    assert "Channel screen: nothing yet; `ctlog-monitor test` tries it" in out
+    assert "No alert waits for an answer." in out
+    (value,) = running.here("status", "--json").lines
+    assert (value["ok"], value["running"], value["items"], value["reasons"]) == (True, True, 1, [])
+    assert value["left_s"] == {"a log": 3725.0}
+
+
+def test_nobody_looks(monitor: Monitor) -> None:
+    said = monitor.here("status", code=1)
+    assert said.out.startswith("NOT WELL: 0 items watched on 0 logs.\n! S1 The monitor does not run.")
+    assert monitor.here("status", "--json", code=1).lines[0]["running"] is False
+
+
+def test_what_it_says_of_itself(running: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, {**WELL, "ok": False, "reasons": [BAD]}))
+    assert "! S2 2 entries are not read. They wait. Ask." in running.here("status", code=1).out
+
+
+def test_where_it_says_nothing_the_state_is_looked_at(running: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
+
+    async def fail(state) -> None:
+        await state.logs.failed(bytes(32), "refused", 1)
+        await state.alerts.raise_all([alert(channels=("screen", "gone"))], 1)
+        (row,) = await state.outbox.due(2, channel="gone")
+        await state.outbox.dead_letter([row.id], "no such channel", 2)
+
+    running.state(fail)
+    out = running.here("status", code=1).out
+    assert "a log cannot be read" in out
+    assert "Messages to gone were given up" in out
+    assert "FAILING   since 1970-01-01" in out
+    assert "given up  gone: a-0123  a summary: no such channel" in out
+    assert "1 alerts wait for an answer (1 S1)" in out
+
+
+def test_a_log_that_lied_is_not_well_until_somebody_answers(running: Monitor) -> None:
+    running.state(lambda state: state.alerts.raise_all([alert("lie", kind="misbehaviour", item="", group="")], 1))
+    assert "ctlog-monitor alerts show lie-0123" in running.here("status", code=1).out
+    running.here("alerts", "ack", "lie")
+    running.here("status")
+
+
+def test_progress_with_the_time_that_is_left(running: Monitor) -> None:
+    head = SignedHead(Checkpoint("x", 9, bytes(32)), now_ms(), b"", DigitallySigned(4, 3, b""))
+    running.state(lambda state: state.logs.answered(bytes(32), head, now_ms()))
+    out = running.here("status").out
+    assert "read      0 of 9 entries, 9 to go" in out
+    assert "left      1 h 2 min, as it goes now" in out
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.9, "3 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")])
+def test_lengths(seconds: float, text: str) -> None:
+    assert module._length(seconds) == text
+
+
+def test_without_a_state_nothing_can_be_found_out(monitor: Monitor) -> None:
+    for path in (monitor.folder / "state").glob("state.sqlite*"):
+        path.unlink()
+    assert "is missing" in monitor.here("status", code=3).err
