@@ -49,7 +49,7 @@ PURE = re.compile(
     r"|monitor\.(entry|glance|holder|salvage|rcs|rules(\..*)?|watchlist|alert|health|claims)"
     r"|monitor\.(new_config|watch_table|handed)"
     r"|monitor\.(items|number_index|reading_roles|replay|toml_places|watch_file)"
-    r"|monitor\.tell\.(backoff|letter|plan|words)"
+    r"|monitor\.tell\.(backoff|letter|mail|plan|words)"
 )
 IMPURE = {
     *("asyncio", "time", "os", "pathlib", "socket", "sqlite3", "random", "logging", "aiohttp"),

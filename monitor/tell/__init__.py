@@ -13,8 +13,11 @@ the channels, one module each. Out of scope: storing messages (`monitor.state.ou
 from __future__ import annotations
 
 from monitor.tell.channel import Channel, DeliveryError
+from monitor.tell.heartbeat import Heartbeat
 from monitor.tell.kinds import check_channel, make_channels
 from monitor.tell.teller import Teller
 from monitor.tell.trial import Outcome, try_channels
 
-__all__ = ["Channel", "DeliveryError", "Outcome", "Teller", "check_channel", "make_channels", "try_channels"]
+__all__ = [
+    "Channel", "DeliveryError", "Heartbeat", "Outcome", "Teller", "check_channel", "make_channels", "try_channels",
+]  # fmt: skip

@@ -12,11 +12,17 @@ from pathlib import Path
 
 from monitor.config import Key
 from monitor.tell.channel import Channel, Table, TableError
+from monitor.tell.command import COMMAND_KEYS, CommandChannel
 from monitor.tell.lines import FILE_KEYS, STDOUT_KEYS, FileChannel, StdoutChannel
+from monitor.tell.smtp import EMAIL_KEYS, EmailChannel
+from monitor.tell.webhook import WEBHOOK_KEYS, WebhookChannel
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 KINDS: dict[str, tuple[tuple[Key, ...], Callable[[str, Table, Path], Channel]]] = {
+    "email": (EMAIL_KEYS, EmailChannel),
+    "webhook": (WEBHOOK_KEYS, WebhookChannel),
+    "command": (COMMAND_KEYS, CommandChannel),
     "file": (FILE_KEYS, FileChannel),
     "stdout": (STDOUT_KEYS, lambda name, table, folder: StdoutChannel(name, table)),
 }

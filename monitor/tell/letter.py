@@ -139,11 +139,12 @@ def alert_document(alert: AlertRow) -> dict[str, Any]:
     except ValueError:
         body = {}
     document: dict[str, Any] = body if isinstance(body, dict) else {"body": body}
+    rules = document.get("rules")
     document = {
-        "kind": alert.kind,
-        "rules": [{"id": rule} for rule in alert.rules],
         **document,
         "id": alert.id,
+        "kind": alert.kind,
+        "rules": rules if isinstance(rules, list) else [{"id": rule} for rule in alert.rules],
         "severity": alert.severity,
         "rule": alert.rule,
         "to": alert.addressee,
