@@ -31,8 +31,8 @@ format = "text"
 # [channels.mail]
 # kind = "email"
 # to = ["you@example.com"]
-# sender = "monitor@example.com"
-# host = "smtp.example.com"
+# from = "monitor@example.com"
+# server = "smtp.example.com"
 """
 
 
