@@ -7,6 +7,7 @@ trouble (`monitor.health`), showing it (`monitor.cli`, `monitor.api`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from monitor.follow.followed import Clock
 from monitor.following import Following, Progress
 from monitor.health import PREFIX, Behind, Failure, Trouble, Vitals, alerts, troubles
 from monitor.state import State
-from monitor.state.rows import ChannelRow, LogRow
+from monitor.state.rows import MISBEHAVIOUR, NEW, ChannelRow, LogRow
 
 
 class Surroundings(NamedTuple):
@@ -42,7 +43,8 @@ class LogStatus(NamedTuple):
 
 
 class Status(NamedTuple):
-    """How the monitor is. alerts: how many by (severity, status); messages, scts: by status."""
+    """How the monitor is. troubles: with the lies of logs that nobody answered yet. alerts: how many by (severity,
+    status); messages, scts: by status."""
 
     now_ms: int
     logs: tuple[LogStatus, ...]
@@ -55,8 +57,8 @@ class Status(NamedTuple):
 
     @property
     def is_well(self) -> bool:
-        """Whether there is no trouble, and no log that contradicted itself."""
-        return not self.troubles and not any(log.row is not None and log.row.accused for log in self.logs)
+        """Whether there is none of these."""
+        return not self.troubles
 
 
 class Checkup:
@@ -72,9 +74,14 @@ class Checkup:
         self._told = told
         self._behind: dict[bytes, Behind] = {}
         self._began_ms = now_ms()
+        self._turn = asyncio.Lock()
 
     async def look(self) -> Status:
         """Gather everything, raise what is new and resolve what is over. Raises StoreError."""
+        async with self._turn:
+            return await self._look()
+
+    async def _look(self) -> Status:
         now_ms = self._now_ms()
         vitals = await self._vitals(now_ms)
         found = troubles(now_ms, vitals)
@@ -85,7 +92,15 @@ class Checkup:
             self._told()
         for alert_id in is_open - {trouble.id for trouble in found}:
             await self._state.alerts.resolve(alert_id, now_ms)
-        return await self._status(now_ms, vitals, found)
+        return await self._status(now_ms, vitals, [*await self._lies(), *found])
+
+    async def _lies(self) -> list[Trouble]:
+        """Logs that contradict themselves: that was told already, and is not told here."""
+        return [
+            Trouble(alert.rule, alert.id, alert.severity, alert.summary, "It was told, and nobody has answered.",
+                    f"Look at it: ctlog-monitor alerts show {alert.id[:12]}", alert.log_id)
+            for alert in await self._state.alerts.find(kind=MISBEHAVIOUR, status=NEW)
+        ]  # fmt: skip
 
     async def _vitals(self, now_ms: int) -> Vitals:
         around, specs = self._around, self._around.specs()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,17 @@ from ctlog.client.fetch import Fetcher
 from ctlog.client.follow import system_now_ms
 from ctlog.client.guarded import GuardedFetcher
 from ctlog.client.http_fetcher import HttpFetcher
+from monitor.api import Api, Counts, serving
 from monitor.catalogue import LogSpec
 from monitor.checkup import Checkup, Status, Surroundings
 from monitor.context import Past
 from monitor.enrolment import enrol
-from monitor.follow.audit import take_in
 from monitor.follow.followed import Clock, Says, silent
 from monitor.follow.inspect import Shared
 from monitor.follow.misbehaviour import Accuser
 from monitor.follow.watch import Pace
 from monitor.following import Following, ready_key
-from monitor.health import Failure
+from monitor.health import Failure, Trouble
 from monitor.history import History
 from monitor.judge import StateJudge
 from monitor.parts import Parts
@@ -52,6 +52,7 @@ from monitor.writing import Writer
 HISTORY = "history"
 """The folder of the history, in that of the state."""
 EVIDENCE = "evidence"
+STATUS_MS = 5000
 
 # What the parts are called when they fail.
 FILES, ANSWERS, LOGS, SOURCES, TASKS, HEALTH, TIDY = (
@@ -92,7 +93,8 @@ class Daemon:
         self.watchlist = Watchlist()
         self.channels: Mapping[str, Channel] = {}
         self.following: Following
-        self.started_ms = now_ms()
+        self.url = ""
+        """Where it answers; "" for nowhere."""
         self.is_started = False
 
     def stop(self) -> None:
@@ -106,7 +108,7 @@ class Daemon:
             await self._open(stack)
             await self._assemble(stack)
             began = time.monotonic()
-            self._start(stack)
+            await self._start(stack)
             self._says("info", "monitor", self._start_line())
             stopping = asyncio.ensure_future(self._stopping.wait())
             ends: list[asyncio.Future[Any]] = [stopping, self._parts.fatal]
@@ -162,9 +164,9 @@ class Daemon:
         self._checkup = Checkup(state, self.following, self._around(), now_ms, self._told)
         await judge.refresh()
 
-    def _start(self, stack: AsyncExitStack) -> None:
-        """Begin all parts. They end before the state is closed, the logs first."""
-        self.is_started = True
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """Begin all parts. They end before the state is closed, the logs first. Raises ConfigError where it cannot
+        listen."""
         stack.push_async_callback(self._parts.close)
         parts = self._parts
         parts.start("tells", self._teller.run, lambda: 0.0)
@@ -177,6 +179,9 @@ class Daemon:
         parts.start(TIDY, self._tidy, lambda: TIDY_S)
         parts.start("says how far it is", self.following.report, lambda: 0.0)
         stack.push_async_callback(self.following.close)
+        application = Api(self, self.setup.config.hand_in).application()
+        self.url = await stack.enter_async_context(serving(application, self.setup.config.listen))
+        self.is_started = True
 
     def _around(self) -> Surroundings:
         return Surroundings(
@@ -225,7 +230,7 @@ class Daemon:
         before, self.setup = self.setup, setup
         self._sources.use(setup.config.sources)
         self._channels()
-        for key in ("state", "listen", "contact", "audit", "poll_s"):
+        for key in ("state", "listen", "hand_in", "contact", "audit", "poll_s"):
             if getattr(setup.config, key) != getattr(before.config, key):
                 self._says("warning", "configuration", f"`{key}` changed: it is in force after the next start")
         self._parts.wake(LOGS, SOURCES, HEALTH)
@@ -304,6 +309,7 @@ class Daemon:
         return (
             f"ctlog-monitor {__version__} watches {len(self.watchlist):,} items for {config.contact}, and tells over "
             f"{', '.join(self.channels) or 'no channel'}; its history has {len(self.history):,} records"
+            f"{f'; {self.url} answers' if self.url else ''}"
         )
 
     async def _open_guarded(self, stack: AsyncExitStack) -> Get:
@@ -317,25 +323,33 @@ class Daemon:
         async with HttpFetcher(prefix, contact=self.setup.config.contact) as fetcher:
             return await fetcher.get(name, limit=MAX_LIST)
 
-    # For the API ------------------------------------------------------------------------------------------------------
+    # For the API (`monitor.api.Monitor`) ------------------------------------------------------------------------------
+
+    @property
+    def logs(self) -> Mapping[bytes, LogSpec]:
+        """Those that are followed, by id."""
+        return self._roster.specs
+
+    def now_ms(self) -> int:
+        """Its clock."""
+        return self._now_ms()
+
+    async def troubles(self) -> Sequence[Trouble]:
+        """What is not well. Raises StoreError."""
+        return (await self.status()).troubles
 
     async def status(self) -> Status:
-        """How it is, at most half a minute old. Raises StoreError."""
-        if self._status is None:
+        """How it is, as of a few seconds ago at most. Raises StoreError."""
+        if self._status is None or not 0 <= self._now_ms() - self._status.now_ms < STATUS_MS:
             self._status = await self._checkup.look()
         return self._status
 
-    async def hand_in_event(self, kind: str, number: str, at_ms: int, note: str) -> None:
-        """A number (its digits) was ported, or its SIM changed."""
-        await self.state.answers.add_event(kind, number, at_ms, note)
+    def counts(self) -> Counts:
+        """What only a monitor that runs knows."""
+        progress = {log_id: self.following.progress(log_id) for log_id in self._roster.specs}
+        left_s = {log_id: each.left_s if each is not None else None for log_id, each in progress.items()}
+        return Counts(len(self.watchlist), len(self.history), left_s)
+
+    async def handed_in(self) -> None:
+        """An event was handed in."""
         await self._judge.refresh()
-
-    async def hand_in(self, certificate: bytes, issuers: list[bytes], scts: list[bytes], source: str) -> int:
-        """SCTs of followed logs, to be audited until they are merged; how many were not known.
-
-        Raises SctError or MalformedError for one that does not hold for this certificate, or is too early.
-        """
-        logs = self._roster.specs
-        rows = take_in(certificate, issuers, scts, logs, source, self._now_ms())
-        return await self.state.audits.add(rows)
-

@@ -15,6 +15,7 @@ import os
 from base64 import b64encode
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 
 from monitor import daemon, following, parts
@@ -68,7 +69,8 @@ class DaemonKit:
         )
         channel = '[channels.out]\nkind = "file"\npath = "out.jsonl"\n'
         roots = '[[roots]]\ntrust_domain = "test"\nfiles = ["roots.pem"]\n'
-        write(self.folder / "monitor.toml", f'contact = "me@example.com"\n{top}\n{logs}{roots}{channel}{more}')
+        top = f'contact = "me@example.com"\nlisten = "127.0.0.1:0"\n{top}\n'
+        write(self.folder / "monitor.toml", f"{top}{logs}{roots}{channel}{more}")
 
     def says(self, level, log, sentence):
         self.said.append((level, log, sentence))
@@ -135,6 +137,11 @@ class DaemonKit:
 
     async def rules(self, item=ITEM):
         return [(row.rule, row.severity) for row in await self.alerts(item=item)]
+
+    async def post(self, path, value):
+        """(status, answer) of the API, over a socket."""
+        async with aiohttp.ClientSession() as session, session.post(self.daemon.url + path, json=value) as answer:
+            return answer.status, await answer.json()
 
     async def all_sent(self):
         """Whether nothing waits in the outbox, and something was sent."""

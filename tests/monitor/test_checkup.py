@@ -1,5 +1,6 @@
 """monitor.checkup: health's alerts are raised once and over when they are over; the whole is one value."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -139,7 +140,18 @@ async def test_what_stands_around_is_looked_at(kit):
     assert sorted(trouble.kind for trouble in status.troubles) == ["lost-log", "part", "source"]
 
 
-async def test_a_log_that_lied_is_not_well(kit):
-    await kit.state.logs.accuse(LOG, "EVIDENCE-1.txt", [], NOW)
+async def test_a_log_that_lied_is_not_well_until_somebody_has_answered(kit):
+    lie = dataclasses.replace(alert("lie"), kind="misbehaviour", rule="log-fork", log_id=LOG)
+    await kit.state.logs.accuse(LOG, "EVIDENCE-1.txt", [lie], NOW)
     status = await kit.checkup.look()
-    assert (status.troubles, status.is_well) == ((), False)
+    assert ([trouble.kind for trouble in status.troubles], status.is_well) == (["log-fork"], False)
+    assert await kit.health() == []  # it was told
+    await kit.state.alerts.acknowledge("lie", "me", "")
+    assert (await kit.checkup.look()).is_well
+
+
+async def test_two_looks_at_once_raise_one_alert(kit):
+    kit.around["mistake"] = "line 3: no"
+    await asyncio.gather(*(kit.checkup.look() for _ in range(5)))
+    (found,) = await kit.state.alerts.find(kind="health")
+    assert found.times_seen == 1

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 
+import aiohttp
 import pytest
 
 from ctlog.errors import ConfigError, StoreError, TransportError
@@ -222,9 +223,23 @@ async def test_a_log_that_lies_is_told_with_evidence_and_is_no_backlog(kit, sim)
         file = json.loads(lie.body)["file"]
         assert (kit.folder / "state" / "evidence" / file).exists()
         await kit.until(lambda: any(each["kind"] == "misbehaviour" for each in kit.told()))
-        status = await kit.daemon.status()
-        assert not status.is_well or status.troubles == ()
+        kit.clock.now_ms += 10_000
+        assert [trouble.kind for trouble in await kit.daemon.troubles()] == ["log-fork"]
         assert await kit.alerts(kind="health") == []
+
+
+async def test_it_says_how_it_is(kit, sim):
+    sim.add(123)
+    async with kit.running() as daemon:
+        await kit.caught_up()
+        async with aiohttp.ClientSession() as session:
+            async with session.get(daemon.url + "health") as answer:
+                health = await answer.json()
+                assert (answer.status, health["ok"], health["items"]) == (200, True, 1)
+                assert [(log["name"], log["read"], log["left_s"]) for log in health["logs"]] == [(sim.origin, 1, 0.0)]
+            async with session.get(daemon.url + "metrics") as answer:
+                assert answer.status == 200
+                assert sim.origin in await answer.text()
 
 
 async def test_a_full_disk_loses_nothing(kit, sim, monkeypatch):
@@ -279,9 +294,10 @@ async def test_a_fault_in_one_part_stops_no_other(kit, sim, monkeypatch):
 
 async def test_an_event_that_is_handed_in(kit, sim):
     sim.add(123)
-    async with kit.running() as daemon:
+    async with kit.running():
         await kit.until(lambda: kit.alerts(item=ITEM))
-        await daemon.hand_in_event("sim", "12025550123", sim.now_ms, "carrier")
+        kit.clock.now_ms = sim.now_ms
+        assert await kit.post("v1/events", {"kind": "sim", "number": "+12025550123"}) == (200, {"events": 1})
         sim.add(123, key=23, serial=3)
         await kit.until(lambda: any(each["rule"] == "T-10" for each in kit.told()))
 
@@ -291,9 +307,10 @@ async def test_scts_that_are_handed_in_are_audited_until_they_are_merged(kit, si
     async with kit.running() as daemon:
         await kit.caught_up()
         kit.clock.now_ms = sim.now_ms
-        issuers = list(CA.chain)
-        assert await daemon.hand_in(final, issuers, [], "me") == 1
-        assert await daemon.hand_in(final, issuers, [format_sct(sct)], "me") == 0
+        chain = [b64(each) for each in (final, *CA.chain)]
+        for scts, new in (([], 1), ([b64(format_sct(sct))], 0)):
+            status, answer = await kit.post("v1/scts", {"chain": chain, "scts": scts})
+            assert (status, answer["taken"], answer["new"]) == (200, 1, new)
 
         async def are_settled():
             return await daemon.state.audits.counts() == {"merged": 1}
@@ -311,10 +328,11 @@ async def test_a_promise_that_was_not_kept_is_proof(kit, sim):
     sim.tree.inputs.pop()
     sim.tree.levels = [b""]
     sim.add(701)
-    async with kit.running() as daemon:
+    async with kit.running():
         await kit.caught_up()
         kit.clock.now_ms = sim.now_ms
-        await daemon.hand_in(final, list(CA.chain), [], "me")
+        status, _ = await kit.post("v1/scts", {"chain": [b64(each) for each in (final, *CA.chain)]})
+        assert status == 200
         sim.now_ms += 2 * DAY_MS
         kit.clock.now_ms = sim.now_ms
         sim.add(702)
