@@ -150,7 +150,9 @@ class DaemonKit:
     def told(self):
         """What reached the channel, line by line: the alerts' documents."""
         path = self.folder / "out.jsonl"
-        return [json.loads(line)["data"] for line in path.read_text().splitlines()] if path.exists() else []
+        text = path.read_text() if path.exists() else ""
+        lines = text[: text.rfind("\n") + 1].splitlines()  # one may be being written
+        return [json.loads(line)["data"] for line in lines]
 
 
 def write(path, text):
