@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 PORT ?= 8460
 PIP := .venv/bin/python -m pip --disable-pip-version-check
-KERNEL := $(wildcard setup.py ctlog/merkle/*.c ctlog/merkle/*.h)
+KERNEL := $(wildcard setup.py ctlog/merkle/*.c ctlog/merkle/*.h ctlog/wire/*.c monitor/*.c)
 
 .PHONY: help run test trial lint bench lock clean
 help:
@@ -65,4 +65,4 @@ lock: .venv/.made
 	@mv requirements.lock.new requirements.lock
 
 clean:
-	rm -rf .venv build ctlog.egg-info ctlog/merkle/*.so
+	rm -rf .venv build ctlog.egg-info ctlog/merkle/*.so ctlog/wire/*.so monitor/*.so

@@ -222,11 +222,18 @@ def read_entry(
     )
 
 
+def look_at(glancer: Glancer, leaves: Sequence[bytes]) -> list[Glance]:
+    """Glance at leaves, and read in full what a glance cannot tell. Total. An unparsed one has only labels."""
+    leaves = list(leaves)
+    return [found or _read(leaf) for leaf, found in zip(leaves, glancer.glances(leaves), strict=True)]
+
+
 def look(glancer: Glancer, leaf: bytes) -> Glance:
-    """Glance at a leaf, and read in full what a glance cannot tell. Total. An unparsed one has only labels."""
-    found = glancer.glance(leaf)
-    if found is not None:
-        return found
+    """The same for one."""
+    return glancer.glance(leaf) or _read(leaf)
+
+
+def _read(leaf: bytes) -> Glance:
     _, parsed, identity = _read_leaf(leaf)
     if parsed is None:
         return Glance(b"", b"", b"", b"", identity.labels)

@@ -19,9 +19,10 @@ from typing import NamedTuple, cast
 from ctlog.errors import MalformedError
 from ctlog.tn.by_reference import OID_ACCESS
 from ctlog.tn.identity import read_identity
-from ctlog.tn.labels import ONE, Label
+from ctlog.tn.labels import ONE, PREFIX, Label, entry_labels
+from ctlog.tn.numbers import NumberRange, TelephoneNumber
 from ctlog.tn.tel_uri import OID_ALT_NAME
-from ctlog.tn.tnauthlist import OID_TNAUTHLIST
+from ctlog.tn.tnauthlist import OID_TNAUTHLIST, parse_tnauthlist
 from ctlog.x509.der import (
     BIT_STRING,
     IA5_STRING,
@@ -35,6 +36,7 @@ from ctlog.x509.der import (
     oid,
     read_extension,
 )
+from monitor.hot import HOT
 
 MAX_SHAPES = 4096  # some 2 KB each; the corpus of 8,800 real certificates has 660
 MAX_ALIKE = 8  # shapes that begin alike and are tried one after another
@@ -103,10 +105,18 @@ class Glancer:
                     return _new(Glance, (issuer, parts[0], parts[2], parts[1], labels))
         return self._meet(key, leaf)
 
+    def glances(self, leaves: list[bytes]) -> list[Glance | None]:
+        """Look at many, as `glance` does at each."""
+        if HOT is not None:
+            found: list[Glance | None] = HOT.glance(leaves, self._known, self._learn, Glance, Label, ONE, PREFIX)
+            return found
+        return [self.glance(leaf) for leaf in leaves]
+
     def _learn(self, scope: tuple[bytes, ...]) -> tuple[Label, ...]:
-        labels = _plain_labels(scope)
-        if labels is None:
-            labels = _labels(scope)
+        labels = _plain_labels(scope) or _listed_labels(scope)
+        if labels is not None:
+            return labels  # numbers are hardly ever seen again, and would only push out what is
+        labels = _labels(scope)
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[scope] = labels
@@ -210,6 +220,28 @@ def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 # --- labels ----------------------------------------------------------------------------------------------------------
 
 
+def _listed_labels(scope: tuple[bytes, ...]) -> tuple[Label, ...] | None:
+    """Read a list of numbers and ranges, all with their country code, beside a subject that says no code.
+
+    Only saves time: else None.
+    """
+    if len(scope) != 2 or _may_say_code(scope[0]):
+        return None
+    try:
+        form = read_extension(scope[1], 0, len(scope[1]), "extension")
+        if form.oid != OID_TNAUTHLIST or form.critical:
+            return None
+        entries, extended = parse_tnauthlist(form.value)
+    except MalformedError:
+        return None
+    plain = not extended and all(
+        entry.start[0] != "0" if isinstance(entry, NumberRange)
+        else isinstance(entry, TelephoneNumber) and entry.is_numeric and entry.digits[0] != "0"
+        for entry in entries
+    )  # fmt: skip
+    return entry_labels(entries) if plain else None
+
+
 def _labels(scope: tuple[bytes, ...]) -> tuple[Label, ...]:
     """Read the labels from a subject and the extensions that may name numbers, on which alone they depend."""
     subject, *forms = scope
@@ -234,6 +266,11 @@ _ONE_HEADS = _heads(OID_TNAUTHLIST, b"", IA5_STRING, 0xA2, SEQUENCE, OCTET_STRIN
 _TEL_HEADS = _heads(OID_ALT_NAME, b"tel:+", 0x86, SEQUENCE, OCTET_STRING)
 
 
+def _may_say_code(subject: bytes) -> bool:
+    """Whether a common name may say a code, in any of the encodings that a Name may have."""
+    return b"\0" in subject or b"shaken" in subject.lower()
+
+
 def _plain_labels(scope: tuple[bytes, ...]) -> tuple[Label, ...] | None:
     """Read one E.164 number in its usual form, beside a subject that says no code. Only saves time: else None."""
     if len(scope) != 2:
@@ -242,7 +279,7 @@ def _plain_labels(scope: tuple[bytes, ...]) -> tuple[Label, ...] | None:
     head = _TEL_HEADS.get(len(form))
     if head is None or not form.startswith(head):
         head = _ONE_HEADS.get(len(form))
-        if head is None or not form.startswith(head) or b"\0" in subject or b"shaken" in subject.lower():
+        if head is None or not form.startswith(head) or _may_say_code(subject):
             return None
     digits = form[len(head) :]
     if not digits.isdigit() or digits[0] == 0x30:

@@ -18,8 +18,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,11 @@ from typing import Any
 from ctlog.errors import StoreError
 from ctlog.tn.labels import LABEL_VERSION, Label
 from monitor.claims import MAX_LOGS, RECORD_SIZE, Claim, label_key, parse_claim
-from monitor.history_files import Names, Run, map_file, merged, replace_file, split_records, unique, write_at
+from monitor.history_files import Names, Run, map_file, merged, replace_file, sort_records, write_at
 
 VERSION = 1
-TAIL_RECORDS = 1 << 17
-"""Records that are kept in memory, unsorted on disk: 5 MB there."""
+TAIL_RECORDS = 1 << 18
+"""Records that are kept in memory, unsorted on disk: 10 MB each."""
 FAN_IN = 8
 """Runs of one size that are merged into the next."""
 
@@ -63,13 +62,15 @@ class History:
         self._runs: tuple[Run, ...] = ()
         self._next = 1
         self._tail_name = ""
-        self._pending: list[bytes] = []
+        self._pending: list[bytes] = []  # to be written
+        self._fresh: list[bytes] = []  # not yet among the sorted
+        self._sorted: list[bytes] = []  # sorted records, each buffer at most half of the one before it
         self._load()
         self._sweep()
         self._names = Names(folder / _NAMES)
-        self._file, self._tail = self._open_tail()
-        self._size = RECORD_SIZE * len(self._tail)  # of the tail's file, as far as it is durable
-        self._is_sorted = False
+        self._file, tail = self._open_tail()
+        self._fresh.append(tail)
+        self._size = self._taken = len(tail)  # of the tail's file, as far as it is durable; with what is pending
         self._is_ending = False
 
     # Writing --------------------------------------------------------------------------------------------------------
@@ -102,11 +103,11 @@ class History:
         """Every name with its number, but for those of which only a hash is kept."""
         return self._names.items()
 
-    def append(self, records: Sequence[bytes]) -> None:
-        """Take records in; they are found at once, and durable after the next `flush`."""
-        self._pending += records
-        self._tail += records
-        self._is_sorted = False
+    def append(self, records: bytes) -> None:
+        """Take whole records in, one behind the other; they are found at once, and durable after the next `flush`."""
+        self._pending.append(records)
+        self._fresh.append(records)
+        self._taken += len(records)
 
     def flush(self) -> None:
         """Make everything durable that was appended. Raises StoreError; nothing is lost by calling it again."""
@@ -119,7 +120,7 @@ class History:
                 raise StoreError(f"{self._folder}: the history cannot be written: {error}", reason="store") from error
             self._size += len(data)
             self._pending = []
-        if len(self._tail) >= self._tail_records:
+        if self._size >= RECORD_SIZE * self._tail_records:
             self._roll()
 
     def tidy(self) -> bool:
@@ -144,7 +145,7 @@ class History:
     # Reading --------------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._tail) + sum(len(run) for run in self._runs)
+        return self._taken // RECORD_SIZE + sum(len(run) for run in self._runs)
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -163,9 +164,8 @@ class History:
         """Every claim whose key lies in [lo, hi), in order; the first `limit` of them."""
         first, stop = lo.to_bytes(8, "big"), hi.to_bytes(8, "big")
         self._sort()
-        places = bisect_left(self._tail, first), bisect_left(self._tail, stop)
-        found = set(self._tail[slice(*places)])
-        for run in self._runs:
+        found: set[bytes] = set()
+        for run in self._everything():
             places = run.find(first), run.find(stop)
             found.update(run.records(places[0], places[1] if limit is None else min(places[1], places[0] + limit)))
         return [parse_claim(record) for record in sorted(found)[:limit]]
@@ -176,20 +176,27 @@ class History:
         first = lo.to_bytes(8, "big")
         stop = hi.to_bytes(8, "big") if hi < 1 << 64 else b"\xff" * (RECORD_SIZE + 1)
         self._sort()
-        yield self._tail[bisect_left(self._tail, first) : bisect_left(self._tail, stop)]
-        for run in self._runs:
+        for run in self._everything():
             end = run.find(stop)
             for at in range(run.find(first), end, at_once):
                 yield run.records(at, min(at + at_once, end))
 
+    def _everything(self) -> tuple[Run, ...]:
+        """The runs, and what is in memory as runs."""
+        return (*self._runs, *(Run("", 0, records) for records in self._sorted))
+
     # The tail -------------------------------------------------------------------------------------------------------
 
     def _sort(self) -> None:
-        if not self._is_sorted:
-            self._tail.sort()  # mostly in order already, which makes it cheap
-            self._is_sorted = True
+        """Take what is fresh among the sorted; each record is moved a few times only, however often this is asked."""
+        if any(self._fresh):
+            data = sort_records(b"".join(self._fresh))
+            while self._sorted and len(self._sorted[-1]) <= 2 * len(data):
+                data = sort_records(self._sorted.pop() + data)
+            self._sorted.append(data)
+        self._fresh = []
 
-    def _open_tail(self) -> tuple[int, list[bytes]]:
+    def _open_tail(self) -> tuple[int, bytes]:
         path = self._folder / self._tail_name
         try:
             file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -197,20 +204,19 @@ class History:
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error}", reason="history-damaged") from error
         # A crash amid a write leaves a part of a record: no flush returned for it, so it will come again.
-        return file, split_records(data[: len(data) - len(data) % RECORD_SIZE])
+        return file, data[: len(data) - len(data) % RECORD_SIZE]
 
     def _roll(self) -> None:
         """The tail becomes a run, and a new one begins."""
-        self._sort()
-        run = self._write_run(0, [unique(self._tail)])
+        run = self._write_run(0, [sort_records(b"".join((*self._sorted, *self._fresh)))])
         with self._lock:
             old, self._tail_name = self._tail_name, self._new_name("tail")
             self._runs = (*self._runs, run)
             (self._folder / self._tail_name).touch(mode=0o600)  # before the manifest, which syncs the folder
             self._save()
         os.close(self._file)
-        self._file, self._tail = self._open_tail()
-        self._size = 0
+        self._file, _ = self._open_tail()
+        self._fresh, self._sorted, self._size, self._taken = [], [], 0, 0
         (self._folder / old).unlink(missing_ok=True)
 
     # Runs -----------------------------------------------------------------------------------------------------------
@@ -225,7 +231,7 @@ class History:
         for name in gone:
             (self._folder / name).unlink(missing_ok=True)  # whoever reads it still may: it is mapped
 
-    def _write_run(self, level: int, pieces: Iterable[list[bytes]]) -> Run:
+    def _write_run(self, level: int, pieces: Iterable[bytes]) -> Run:
         with self._lock:
             name = self._new_name("run")
         path = self._folder / name
@@ -234,7 +240,7 @@ class History:
                 for piece in pieces:
                     if self._is_ending and level:
                         raise OSError("the monitor ends")
-                    file.write(b"".join(piece))
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             return Run(name, level, map_file(path))

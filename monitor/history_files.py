@@ -18,6 +18,7 @@ from typing import Any
 
 from ctlog.errors import StoreError
 from monitor.claims import RECORD_SIZE
+from monitor.hot import HOT
 
 MAX_NAMES = 1 << 16
 """Names beyond these are kept as a hash only: no flood of invented holders fills the memory."""
@@ -117,33 +118,36 @@ def write_at(file: int, data: bytes, offset: int) -> None:
     os.fdatasync(file)
 
 
-def merged(runs: Sequence[Run]) -> Iterator[list[bytes]]:
+def merged(runs: Sequence[Run]) -> Iterator[bytes]:
     """All records of sorted runs, in order, each once, in pieces.
 
     From each run comes a piece; what is not above the smallest of the pieces' ends is complete, and is sorted in one
-    go, which for lists made of sorted parts is a merge.
+    go, which for sorted parts is a merge.
     """
     places = [0] * len(runs)
     at_once = max(MERGE_RECORDS // len(runs), 1)
     while True:
-        pieces = [run.records(at, at + at_once) for run, at in zip(runs, places, strict=True)]
-        ends = [piece[-1] for piece in pieces if piece]
+        pieces = [Run("", 0, run.data[RECORD_SIZE * at : RECORD_SIZE * (at + at_once)])
+                  for run, at in zip(runs, places, strict=True)]  # fmt: skip
+        ends = [piece.data[-RECORD_SIZE:] for piece in pieces if piece.data]
         if not ends:
             return
         bound = min(ends)
-        taken: list[bytes] = []
+        taken = []
         for number, piece in enumerate(pieces):
-            count = bisect_left(piece, bound)
-            count += count < len(piece) and piece[count] == bound
-            taken += piece[:count]
+            count = piece.find(bound)
+            count += piece.data[RECORD_SIZE * count : RECORD_SIZE * (count + 1)] == bound
+            taken.append(piece.data[: RECORD_SIZE * count])
             places[number] += count
-        taken.sort()
-        yield unique(taken)
+        yield sort_records(b"".join(taken))
 
 
-def unique(records: list[bytes]) -> list[bytes]:
-    """Sorted records, each once."""
-    return list(dict.fromkeys(records))
+def sort_records(records: bytes) -> bytes:
+    """Whole records, one behind the other, in order and each once."""
+    if HOT is not None:
+        found: bytes = HOT.sort_records(records)
+        return found
+    return b"".join(sorted(set(split_records(records))))
 
 
 def map_file(path: Path) -> mmap.mmap | bytes:

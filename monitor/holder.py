@@ -13,7 +13,9 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from ctlog.errors import MalformedError
 from ctlog.tn.identity import shaken_code
+from ctlog.x509.der import IA5_STRING, PRINTABLE_STRING, SEQUENCE, UTF8_STRING, only_child
 from ctlog.x509.names import OID_COMMON_NAME, OID_ORGANIZATION, attribute
 
 LONGEST = 256  # characters of a name that are looked at; the rest tells nobody apart
@@ -31,6 +33,7 @@ _LEGAL = frozenset(
 _PLURAL = re.compile(r"(?<=[^\W\d_]{3})s\b")
 _SHORTEST_WORDS = 4  # letters of a name that may be the beginning of another, ending where a word does
 _SHORTEST = 6  # the same, ending anywhere
+_ASCII = (UTF8_STRING, PRINTABLE_STRING, IA5_STRING)
 
 
 def normalise(name: str) -> str:
@@ -76,6 +79,34 @@ def organisation(name: bytes) -> str:
     neither. Total."""
     found = attribute(name, OID_ORGANIZATION) or attribute(name, OID_COMMON_NAME)
     return found[0] if found else ""
+
+
+def telling_part(subject: bytes) -> bytes:
+    """Give what `holder_name` depends on: the first organisation's value where that is plain ASCII, else all. Total.
+
+    So what was found out for one subject holds for all with this part, though each device has a name of its own.
+    """
+    size, found = len(subject), b""
+    try:
+        at, _ = only_child(subject, SEQUENCE, "name")
+    except MalformedError:
+        return subject
+    while at < size:
+        length = subject[at + 1] if size - at > 7 else 0x80
+        end = at + 2 + length
+        if length >= 0x80 or length < 6 or end > size:
+            return subject
+        value = at + 6 + subject[at + 5]
+        if subject[at] != 0x31 or subject[at + 2 : at + 5] != bytes((0x30, length - 2, 6)) or value + 2 > end:
+            return subject
+        if value + 2 + subject[value + 1] != end:
+            return subject
+        if not found and subject[at + 6 : value] == OID_ORGANIZATION:
+            found = subject[value:end]
+            if found[0] not in _ASCII or not found[2:] or not found.isascii():
+                return subject
+        at = end
+    return found or subject
 
 
 def holder_name(subject: bytes) -> str:

@@ -58,11 +58,11 @@ class RangeIndex:
         self.his = array("Q", map(his.__getitem__, order))
         self.owners = array("I", map(owners.__getitem__, order))
         self.added = array("Q", map(added.__getitem__, order))
-        self._reach = array("Q")  # the largest end up to here
+        self.reach = array("Q")  # the largest end up to here
         reach = 0
         for hi in self.his:
             reach = max(reach, hi)
-            self._reach.append(reach)
+            self.reach.append(reach)
         self._size = 1 << max(len(self.los) - 1, 0).bit_length()
         self._tree = array("Q", bytes(8 * self._size)) + self.his + array("Q", bytes(8 * (self._size - len(self.los))))
         for node in range(self._size - 1, 0, -1):
@@ -74,13 +74,13 @@ class RangeIndex:
     def has(self, at: int) -> bool:
         """Whether some span holds this number."""
         place = bisect_right(self.los, at) - 1
-        return place >= 0 and self._reach[place] > at and bool(self.meeting(at, at + 1))
+        return place >= 0 and self.reach[place] > at and bool(self.meeting(at, at + 1))
 
     def meeting(self, lo: int, hi: int) -> list[int]:
         """Give the positions of the spans that have a number in [lo, hi)."""
         at = bisect_left(self.los, hi) - 1
         found = []
-        his, reach = self.his, self._reach
+        his, reach = self.his, self.reach
         stop = max(at - _SCAN, -1)
         while at > stop and reach[at] > lo:
             if his[at] > lo:

@@ -51,6 +51,16 @@ class Dialling:
             length + len(head) for plan in self.plans for length in plan.lengths for head in plan.heads
         )
 
+    @property
+    def lengths(self) -> int:
+        """A bit for each number of digits that `may_vary`."""
+        return sum(1 << length for length in self._lengths if length < 32)
+
+    @property
+    def heads(self) -> int:
+        """A bit for each first digit of a number that `may_vary`, whatever its length; some of them do not."""
+        return sum(1 << digit for digit in {int(head[0]) for head in self._abroad})
+
     def may_vary(self, digits: str) -> bool:
         """Whether `variants` may have something; cheap, and true for hardly any number that is written in E.164."""
         return len(digits) in self._lengths or digits.startswith(self._abroad)

@@ -28,7 +28,8 @@ from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneN
 from ctlog.tn.readings import is_unbounded
 from monitor.entry import Entry
 from monitor.glance import Glance
-from monitor.holder import bucket, holder_name, normalise, organisation, same_holder
+from monitor.holder import bucket, holder_name, normalise, organisation, same_holder, telling_part
+from monitor.hot import HOT
 from monitor.items import ANYTHING, CODE, GROUP, HOLDER, ISSUER, KEY, NUMBER, RANGE, Group, Item, prefix_blocks
 from monitor.items import PREFIX as PREFIX_ITEM
 from monitor.number_index import NumberIndex, RangeIndex, point
@@ -118,11 +119,20 @@ class Watchlist:
 
     # The hot path -----------------------------------------------------------------------------------------------------
 
-    def select(self, glances: Sequence[Glance]) -> list[int]:
+    def select(self, glances: list[Glance]) -> list[int]:
         """Give the positions of the entries that have to be read in full, because they may concern somebody."""
         known = self._labels
         named, issued, keyed = bool(self._by_holder), bool(self._by_issuer), bool(self._by_key)
         found = []
+        if HOT is not None and not (named or issued or keyed):
+            numbers, ranges, dialling = self._numbers, self._ranges, self._dialling
+            return [
+                at
+                for at in HOT.candidates(
+                    glances, known, numbers.points, ranges.los, ranges.reach, dialling.lengths, dialling.heads
+                )
+                if self._concerns(glances[at][4])
+            ]
         for at, (issuer, _, subject, spki, labels) in enumerate(glances):
             touches = known.get(labels)
             if touches is None:
@@ -143,6 +153,9 @@ class Watchlist:
         ]
 
     def _concerns(self, labels: tuple[Label, ...]) -> bool:
+        known = self._labels.get(labels)
+        if known is not None:
+            return known
         if len(labels) == 1 and labels[0][0] == ONE:
             return self._label_concerns(labels[0])  # hardly ever seen again, and soon found: not to be remembered
         if len(self._labels) >= _CACHED:
@@ -179,11 +192,12 @@ class Watchlist:
     def _has_name(
         self, known: dict[bytes, bool], name: bytes, items: dict[str, list[Item]], read: Callable[[bytes], str]
     ) -> bool:
-        found = known.get(name)
+        part = telling_part(name)
+        found = known.get(part)
         if found is None:
             if len(known) >= _CACHED:
                 known.clear()
-            known[name] = found = bool(_named(items, normalise(read(name))))
+            known[part] = found = bool(_named(items, normalise(read(name))))
         return found
 
     # The whole answer -------------------------------------------------------------------------------------------------

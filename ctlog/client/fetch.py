@@ -11,9 +11,10 @@ where it says to come later; TransportError for all else. None of them says anyt
 from __future__ import annotations
 
 import asyncio
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+
+from zlib_ng import zlib_ng as zlib  # the same answers, in a third of the time
 
 from ctlog.errors import NotFoundError, TransportError
 
@@ -45,7 +46,7 @@ class Inflater:
         """What these bytes add."""
         try:
             out = self._inflate.decompress(data, self._left + 1)
-        except zlib.error:
+        except zlib.error:  # type: ignore[misc]  # the stub of zlib-ng calls it an instance
             raise TransportError("the answer says that it is gzip, and is not") from None
         self._left -= len(out)
         if self._left < 0:

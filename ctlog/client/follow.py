@@ -29,7 +29,7 @@ from ctlog.merkle.hashing import hash_leaves
 from ctlog.merkle.tiles import WIDTH, Tile, entries_path, plan, tile_path
 from ctlog.merkle.tree import HASH_SIZE, CompactRange, Node, TreeHead
 from ctlog.wire.checkpoint import SignedHead
-from ctlog.wire.static_ct import TileLeaf, merkle_tree_leaves, parse_data_tile
+from ctlog.wire.static_ct import TileLeaf, leaves_and_chains, parse_data_tile
 
 T = TypeVar("T")
 
@@ -69,11 +69,12 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class ProvenBatch(Batch):
     """Entries from a data tile, proven to stand in `tree`. `tile` has its bytes, of which the first `skip` entries are
-    not among these."""
+    not among these. `chains` are the fingerprints of each one's issuers, joined, which the tree does not cover."""
 
     tree: SignedHead
     tile: bytes
     skip: int
+    chains: Sequence[bytes]
 
     def entries(self) -> list[TileLeaf]:
         """The same entries with their precertificates and issuers' fingerprints, which the tree does not cover."""
@@ -192,9 +193,9 @@ class TileFollower(FollowerBase):
         tiles = [Tile(0, index, min(WIDTH, head.size - index * WIDTH)) for index in indexes]
         datas = await together([self._data(tile) for tile in tiles])
         read = [self._leaves(head, tile, data) for tile, data in zip(tiles, datas, strict=True)]
-        row = hash_leaves([leaf for leaves in read for leaf in leaves])
+        row = hash_leaves([leaf for leaves, _ in read for leaf in leaves])
         hashes = {}
-        for tile, leaves in zip(tiles, read, strict=True):
+        for tile, (leaves, _) in zip(tiles, read, strict=True):
             hashes[tile], row = row[: len(leaves) * HASH_SIZE], row[len(leaves) * HASH_SIZE :]
         nodes = [Node(0, tile.index * WIDTH) for tile in tiles]
         try:
@@ -202,8 +203,8 @@ class TileFollower(FollowerBase):
         except ProofError as error:
             await self._blame(head, hashes, dict(zip(tiles, datas, strict=True)), error)
         return [
-            ProvenBatch(tile.index * WIDTH, leaves, hashes[tile], head, data, 0)
-            for tile, leaves, data in zip(tiles, read, datas, strict=True)
+            ProvenBatch(tile.index * WIDTH, leaves, hashes[tile], head, data, 0, chains)
+            for tile, (leaves, chains), data in zip(tiles, read, datas, strict=True)
         ]
 
     async def _data(self, tile: Tile) -> bytes:
@@ -215,15 +216,15 @@ class TileFollower(FollowerBase):
             # The full tile is there by now, and begins with the same entries.
             return await self._fetcher.get(entries_path("data", tile.index, WIDTH), limit=MAX_DATA_TILE)
 
-    def _leaves(self, head: SignedHead, tile: Tile, data: bytes) -> list[bytes]:
+    def _leaves(self, head: SignedHead, tile: Tile, data: bytes) -> tuple[list[bytes], list[bytes]]:
         path = entries_path("data", tile.index, tile.width)
         try:
-            leaves = merkle_tree_leaves(data)
+            leaves, chains = leaves_and_chains(data)
         except MalformedError as error:
             self._accuse("bad-entries", f"{path} cannot be read: {error}", head, path, data)
         if len(leaves) not in (tile.width, WIDTH):
             self._accuse("bad-entries", f"{path} has {len(leaves)} entries", head, path, data)
-        return leaves[: tile.width]
+        return leaves[: tile.width], chains[: tile.width]
 
     async def _blame(
         self, head: SignedHead, hashes: dict[Tile, bytes], datas: dict[Tile, bytes], error: ProofError
@@ -265,4 +266,5 @@ def _cut(batch: ProvenBatch, lo: int, hi: int) -> ProvenBatch:
     if (start, stop) == (0, len(batch.leaves)):
         return batch
     hashes = batch.leaf_hashes[start * HASH_SIZE : stop * HASH_SIZE]
-    return ProvenBatch(batch.lo + start, batch.leaves[start:stop], hashes, batch.tree, batch.tile, start)
+    leaves, chains = batch.leaves[start:stop], batch.chains[start:stop]
+    return ProvenBatch(batch.lo + start, leaves, hashes, batch.tree, batch.tile, start, chains)

@@ -7,8 +7,10 @@ Out of scope: hash tiles and paths (`ctlog.merkle.tiles`), checkpoints (`ctlog.w
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
+from importlib import import_module
 from typing import NamedTuple
 
 from ctlog.errors import MalformedError
@@ -22,6 +24,12 @@ from ctlog.wire.rfc6962 import (
     read_timestamped_entry,
 )
 from ctlog.wire.tls import Reader, uint, vector
+
+_cut_fast: Callable[[bytes], tuple[list[bytes], list[bytes]] | None] | None
+try:  # in C, where it was compiled; it gives None where the reading here has to say what something is
+    _cut_fast = import_module("ctlog.wire._static_ct").leaves_and_chains
+except ImportError:
+    _cut_fast = None
 
 TILE_WIDTH = 256
 """Entries of a full data tile."""
@@ -146,15 +154,28 @@ def parse_data_tile(data: bytes) -> list[TileLeaf]:
 
 
 def merkle_tree_leaves(data: bytes) -> list[bytes]:
-    """The MerkleTreeLeaf of each entry of a data tile, ready to be hashed. Raises MalformedError.
+    """The MerkleTreeLeaf of each entry of a data tile, ready to be hashed. Raises MalformedError."""
+    return leaves_and_chains(data)[0]
+
+
+def leaves_and_chains(data: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The MerkleTreeLeaf of each entry of a data tile, ready to be hashed, and the fingerprints of its chain, joined.
 
     Takes and refuses exactly what `parse_data_tile` does, at a tenth of the time: a follower does this to every byte
-    of a log.
+    of a log. Raises MalformedError.
     """
+    cut = _cut_fast(data) if _cut_fast is not None else None
+    if cut is not None:
+        return cut
     spans = _walk(data)
     if spans is None:
-        return [format_merkle_tree_leaf(leaf.timestamped) for leaf in _read_data_tile(data)]
-    return [b"\x00\x00" + data[span[0] : span[3]] for span in spans]
+        entries = _read_data_tile(data)
+        leaves = [format_merkle_tree_leaf(entry.timestamped) for entry in entries]
+        return leaves, [b"".join(entry.chain) for entry in entries]
+    return (
+        [b"\x00\x00" + data[start:leaf_end] for start, _, _, leaf_end, _, _ in spans],
+        [data[chain:stop] for _, _, _, _, chain, stop in spans],
+    )
 
 
 class DataTile:

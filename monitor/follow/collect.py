@@ -6,7 +6,8 @@ Out of scope: keeping records (`monitor.history`), and who issued (`monitor.foll
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import lru_cache
 
 from ctlog.errors import MalformedError
 from ctlog.merkle.hashing import hash_messages
@@ -15,7 +16,8 @@ from ctlog.tn.labels import ONE
 from ctlog.x509.der import SEQUENCE, UTC_TIME, children, expect, read_time
 from monitor.claims import hint, label_key, pack_rest, seconds, spki_key
 from monitor.glance import Glance
-from monitor.holder import holder_name, normalise
+from monitor.holder import holder_name, normalise, telling_part
+from monitor.hot import HOT
 
 MAX_KNOWN = 1 << 16
 """Times and subjects that are remembered."""
@@ -24,6 +26,10 @@ LATE_S = 30 * 86_400
 _ORDINARY = b"\x30\x1e\x17\x0d"  # begins a Validity of two UTCTimes (RFC 5280 section 4.1.2.5), 32 octets
 _NO_KEY = bytes(HASH_SIZE)
 _U32 = 0xFFFFFFFF
+
+
+_hashed_key = lru_cache(8192)(label_key)
+"""Of codes and the like, which come again and again."""
 
 
 class Collector:
@@ -37,13 +43,24 @@ class Collector:
         """How many entries of the last batch were logged more than 30 days after their validity began."""
 
     def records(
-        self, log: int, lo: int, leaves: Sequence[bytes], glances: Sequence[Glance], issuers: Sequence[int]
-    ) -> list[bytes]:
-        """The records of the entries from `lo` on. `log`, `issuers`: numbers of this history.
+        self, log: int, lo: int, leaves: list[bytes], glances: list[Glance], issuers: list[int]
+    ) -> bytes:
+        """The records of the entries from `lo` on, one behind the other. `log`, `issuers`: numbers of this history.
 
         An entry that no parser accepts has a record for each of its labels, without times and key.
         """
-        keys = hash_messages([glance.spki for glance in glances])
+        keys = hash_messages([glance[3] for glance in glances])
+        if HOT is not None:
+            found: bytes
+            found, self.late = HOT.records(
+                log, lo, leaves, glances, issuers, keys, self._holders, self._holder, self._period, _hashed_key
+            )
+            return found
+        return self._records(log, lo, leaves, glances, issuers, keys)
+
+    def _records(
+        self, log: int, lo: int, leaves: list[bytes], glances: list[Glance], issuers: list[int], keys: bytes
+    ) -> bytes:
         late = 0
         times, holders = self._times, self._holders
         found: list[bytes] = []
@@ -53,9 +70,12 @@ class Collector:
             after = times.get(validity[19:])
             if before is None or after is None or validity[:4] != _ORDINARY:
                 before, after = self._period(validity)
-            holder = holders.get(subject)
+            part = telling_part(subject)
+            holder = holders.get(part)
             if holder is None:
-                holder = self._holder(subject)
+                if len(holders) >= MAX_KNOWN:
+                    holders.clear()
+                holders[part] = holder = self._holder(subject)
             logged = int.from_bytes(leaf[2:10], "big") // 1000 & _U32
             late += logged - before > LATE_S
             at = (index - lo) * HASH_SIZE
@@ -73,7 +93,7 @@ class Collector:
             if spki:
                 found.append(spki_key(digest) + rest[:16] + hint(name) + rest[22:])
         self.late = late
-        return found
+        return b"".join(found)
 
     def _period(self, validity: bytes) -> tuple[int, int]:
         """notBefore and notAfter in seconds; those in the usual form are remembered."""
@@ -93,8 +113,4 @@ class Collector:
         return seconds(read_time(first, validity[slice(*begin)])), seconds(read_time(second, validity[slice(*end)]))
 
     def _holder(self, subject: bytes) -> int:
-        number = self._name_number(normalise(holder_name(subject)))
-        if len(self._holders) >= MAX_KNOWN:
-            self._holders.clear()
-        self._holders[subject] = number
-        return number
+        return self._name_number(normalise(holder_name(subject)))

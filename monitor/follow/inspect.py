@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from ctlog.client.follow import Batch
 from ctlog.errors import MalformedError, SctError, StoreError
-from monitor.entry import Entry, Place, Trust, look, read_entry
+from monitor.entry import Entry, Place, Trust, look_at, read_entry
 from monitor.follow.audit import take_in
 from monitor.follow.collect import Collector
 from monitor.follow.followed import Clock, Followed, Says, silent
@@ -102,9 +102,8 @@ class EntryInspector:
 
     async def inspect(self, log: Followed, batch: Batch, proven: int | None, found: Found) -> None:
         """See Inspector."""
-        leaves, shared = batch.leaves, self._shared
-        glance, glancer = shared.glancer.glance, shared.glancer
-        glances = [glance(leaf) or look(glancer, leaf) for leaf in leaves]
+        leaves, shared = list(batch.leaves), self._shared
+        glances = look_at(shared.glancer, leaves)
         issuers = await self._issuers.numbers(batch, glances)
         if not found.is_aside:
             shared.history.append(shared.collector.records(self._number, batch.lo, leaves, glances, issuers))

@@ -51,7 +51,7 @@ class Issuers:
         if self._trust() is not self._of_trust:  # other roots are accepted now
             self._of_trust = self._trust()
             self._numbers.clear()
-        keys = [(glance.issuer, chain) for glance, chain in zip(glances, chain_keys(batch), strict=True)]
+        keys = [(glance[0], chain) for glance, chain in zip(glances, chain_keys(batch), strict=True)]
         known = self._numbers
         try:
             return [known[key] for key in keys]
@@ -100,24 +100,12 @@ class Issuers:
         return der
 
 
-def chain_keys(batch: Batch) -> list[bytes]:
+def chain_keys(batch: Batch) -> Sequence[bytes]:
     """What stands for the chain of each entry: the fingerprints in a data tile, or the certificates that were sent."""
     if isinstance(batch, SeenBatch):
         pairs = zip(batch.leaves, batch.extra_data, strict=True)
         return [_behind_vector(extra) if leaf[11:12] == _PRECERT else extra for leaf, extra in pairs]
-    if not isinstance(batch, ProvenBatch):
-        return [b""] * len(batch.leaves)
-    if batch.skip:
-        return [b"".join(entry.chain) for entry in batch.entries()]
-    data, at, found = batch.tile, 0, []
-    for leaf in batch.leaves:
-        at += len(leaf) - 2  # all but version and leaf type (RFC 6962 section 3.4)
-        if leaf[11:12] == _PRECERT:
-            at += 3 + int.from_bytes(data[at : at + 3], "big")
-        stop = at + 2 + (data[at] << 8) + data[at + 1]
-        found.append(data[at + 2 : stop])
-        at = stop
-    return found
+    return batch.chains if isinstance(batch, ProvenBatch) else [b""] * len(batch.leaves)
 
 
 def precertificates(batch: Batch) -> list[bytes]:

@@ -40,7 +40,7 @@ def put(history, claim, index, *, log=LOG, holder="owner", issuer="ca @ test", k
     last = format_claim(
         Claim(int.from_bytes(spki_key(key), "big"), *rest, hint(label_key(labels[-1])), logged_ms, number, False, index)
     )
-    history.append([*rows, last])
+    history.append(b"".join([*rows, last]))
 
 
 def entry(index=100, log_id=LOG, number=123):

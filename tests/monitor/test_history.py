@@ -34,10 +34,10 @@ def folder(tmp_path):
 
 def test_found_at_once_and_after_a_restart(folder):
     history = History(folder)
-    history.append([format_claim(claim(7, index)) for index in (3, 1)])
+    history.append(b"".join([format_claim(claim(7, index)) for index in (3, 1)]))
     assert found(history, 7) == [1, 3]
     history.flush()
-    history.append([format_claim(claim(7, 9))])
+    history.append(b"".join([format_claim(claim(7, 9))]))
     history.close()
     again = History(folder)
     assert found(again, 7) == [1, 3]  # what was not flushed is gone
@@ -64,7 +64,7 @@ def test_names_have_numbers_that_stay(folder):
     numbers = [history.name_number(name) for name in names]
     assert numbers == [0, 1, 2, 3, 4, 1]
     assert [history.name(number) for number in (0, 1, 2, 99)] == ["", "Carrier", "Örtel", ""]
-    history.append([format_claim(claim(7, issuer=1))])
+    history.append(b"".join([format_claim(claim(7, issuer=1))]))
     history.flush()
     assert history.name_number("lost") == 5
     history.close()
@@ -73,7 +73,7 @@ def test_names_have_numbers_that_stay(folder):
     history = History(folder)
     assert [history.name_number(name) for name in names] == numbers
     assert history.name_number("found") == 5
-    history.append([format_claim(claim(7, issuer=5))])
+    history.append(b"".join([format_claim(claim(7, issuer=5))]))
     history.flush()
     history.close()
     assert History(folder).name(5) == "found"
@@ -103,7 +103,7 @@ def test_like_a_set_of_claims(tmp_path_factory, steps):
     for step in steps:
         if isinstance(step, list):
             new = [claim(number, index) for number, index in step]
-            history.append([format_claim(each) for each in new])
+            history.append(b"".join([format_claim(each) for each in new]))
             seen.update(new)
         elif step == "flush":
             history.flush()
@@ -130,7 +130,7 @@ def test_runs_are_merged_into_few(folder, monkeypatch):
     numbers = list(range(10_000, 14_000))
     random.Random(1).shuffle(numbers)
     for at in range(0, 4000, 100):
-        history.append([format_claim(claim(number)) for number in numbers[at : at + 100]])
+        history.append(b"".join([format_claim(claim(number)) for number in numbers[at : at + 100]]))
         history.flush()
         while history.tidy():
             pass
@@ -148,7 +148,7 @@ def test_runs_are_merged_into_few(folder, monkeypatch):
 def test_twice_is_once_after_a_merge(folder):
     history = History(folder, tail_records=2, fan_in=2)
     for _ in range(4):
-        history.append([format_claim(claim(1, 1)), format_claim(claim(2, 2))])
+        history.append(b"".join([format_claim(claim(1, 1)), format_claim(claim(2, 2))]))
         history.flush()
     while history.tidy():
         pass
@@ -158,13 +158,13 @@ def test_twice_is_once_after_a_merge(folder):
 
 def test_half_a_record_at_the_end_is_cut(folder):
     history = History(folder)
-    history.append([format_claim(claim(7, 1))])
+    history.append(b"".join([format_claim(claim(7, 1))]))
     history.flush()
     history.close()
     with next(folder.glob("tail-*")).open("ab") as file:
         file.write(b"half")
     history = History(folder)
-    history.append([format_claim(claim(7, 2))])
+    history.append(b"".join([format_claim(claim(7, 2))]))
     history.flush()
     history.close()
     assert found(History(folder), 7) == [1, 2]
@@ -187,12 +187,12 @@ class _Disk:
 @pytest.mark.parametrize("part", [0, 13, RECORD_SIZE, RECORD_SIZE + 1])
 def test_a_full_disk_loses_nothing(folder, monkeypatch, part):
     history = History(folder)
-    history.append([format_claim(claim(7, index)) for index in (1, 2, 3)])
+    history.append(b"".join([format_claim(claim(7, index)) for index in (1, 2, 3)]))
     monkeypatch.setattr(os, "pwrite", _Disk(part))
     with pytest.raises(StoreError, match="No space left"):
         history.flush()
     assert found(history, 7) == [1, 2, 3]
-    history.append([format_claim(claim(7, 4))])
+    history.append(b"".join([format_claim(claim(7, 4))]))
     history.flush()
     history.close()
     assert found(History(folder), 7) == [1, 2, 3, 4]
@@ -216,7 +216,7 @@ def test_killed_at_every_step(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", copying(Path.replace))
     monkeypatch.setattr(Path, "unlink", copying(Path.unlink))
     for number in range(10, 30):
-        history.append([format_claim(claim(number))])
+        history.append(b"".join([format_claim(claim(number))]))
         history.flush()
         durable = number - 9
         history.tidy()
@@ -248,7 +248,7 @@ def test_a_damaged_manifest(folder, damage):
 
 def test_a_lost_or_cut_run(folder):
     history = History(folder, tail_records=1)
-    history.append([format_claim(claim(7))])
+    history.append(b"".join([format_claim(claim(7))]))
     history.flush()
     history.close()
     run = next(folder.glob("run-*"))
@@ -284,7 +284,7 @@ def test_merged_in_another_thread_while_it_is_read(folder):
     thread.start()
     try:
         for number in range(10_000, 13_000):
-            history.append([format_claim(claim(number))])
+            history.append(b"".join([format_claim(claim(number))]))
             if number % 50 == 0:
                 history.flush()
                 assert found(history, number) == [0]

@@ -8,6 +8,7 @@ from monitor.claims import hint, label_key, parse_claim, spki_key
 from monitor.entry import look
 from monitor.follow.collect import Collector
 from monitor.glance import Glancer
+from monitor.history_files import split_records
 from tests.cert_sim import CertSim
 from tests.simulator import START_MS
 
@@ -18,7 +19,7 @@ def collected(sim: CertSim, lo: int = 0, collector: Collector | None = None):
     glancer = Glancer()
     glances = [look(glancer, leaf) for leaf in sim.tree.inputs[lo:]]
     records = collector.records(5, lo, sim.tree.inputs[lo:], glances, [9] * len(glances))
-    return [parse_claim(record) for record in records], names, collector
+    return [parse_claim(record) for record in split_records(records)], names, collector
 
 
 def test_a_record_for_the_label_and_one_for_the_key():
