@@ -24,9 +24,11 @@ _COMMANDS = {
     "logs": "monitor.cli.logs",
     "watch": "monitor.cli.watch",
     "test": "monitor.cli.send_test",
+    "run": "monitor.cli.run",
     "status": "monitor.cli.status",
     "alerts": "monitor.cli.alerts",
     "events": "monitor.cli.events",
+    "scts": "monitor.cli.scts",
     "export": "monitor.cli.export",
 }
 

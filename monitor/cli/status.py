@@ -92,10 +92,6 @@ def _reasons(found: Found) -> list[dict[str, Any]]:
         reasons += found.alive.health["reasons"]
     else:
         reasons += _stored_reasons(found)
-    for alert in found.lies:
-        reasons.append({"kind": "misbehaviour", "severity": alert.severity, "summary": alert.summary,
-                        "sentence": f"It was told as {alert.id[:12]}, and nobody has answered.",
-                        "next": f"Look at it: ctlog-monitor alerts show {alert.id[:12]}"})  # fmt: skip
     return reasons
 
 
@@ -103,11 +99,16 @@ def _stored_reasons(found: Found) -> list[dict[str, Any]]:
     from monitor.health import Vitals, troubles
 
     vitals = Vitals(logs=found.logs, gaps=found.gaps, channels=found.channels, configured=found.configured)
-    return [
+    reasons: list[dict[str, Any]] = [
         {"kind": each.kind, "severity": each.severity, "summary": each.summary, "sentence": each.reason,
          "next": each.next}
         for each in troubles(now_ms(), vitals)
     ]  # fmt: skip
+    for alert in found.lies:
+        reasons.append({"kind": alert.rule, "severity": alert.severity, "summary": alert.summary,
+                        "sentence": "It was told, and nobody has answered.",
+                        "next": f"Look at it: ctlog-monitor alerts show {alert.id[:12]}"})  # fmt: skip
+    return reasons
 
 
 def _value(found: Found, reasons: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

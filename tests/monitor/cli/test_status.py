@@ -66,8 +66,11 @@ def test_where_it_says_nothing_the_state_is_looked_at(running: Monitor, monkeypa
     assert "1 alerts wait for an answer (1 S1)" in out
 
 
-def test_a_log_that_lied_is_not_well_until_somebody_answers(running: Monitor) -> None:
-    running.state(lambda state: state.alerts.raise_all([alert("lie", kind="misbehaviour", item="", group="")], 1))
+def test_a_log_that_lied_is_not_well_until_somebody_answers(
+    running: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
+    running.state(lambda state: state.alerts.raise_all([alert("lie", kind="misbehaviour", channels=())], 1))
     assert "ctlog-monitor alerts show lie-0123" in running.here("status", code=1).out
     running.here("alerts", "ack", "lie")
     running.here("status")
