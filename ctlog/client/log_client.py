@@ -130,7 +130,7 @@ class LogClient:
         self._streams: dict[EntryType, BulkStream] = {}
         self._patience_s = patience_s
         self._open_at = 0.0  # event loop time before which nothing is sent: one busy answer slows all
-        self._heard_at: float | None = None  # when the log last answered anything that settles a submission
+        self._silent_since: float | None = None  # when it was first asked after it last settled a submission
         self._failing = False
         self._texts: dict[bytes, str] = {}  # issuers in base64, since they repeat
 
@@ -210,7 +210,7 @@ class LogClient:
 
     def settle(self, reply: Reply, submission: Submission, call: str) -> SignedCertificateTimestamp:
         """What an answer that is final means. Raises RefusedError, SctError, SignatureError; GaveUp."""
-        self._heard_at = asyncio.get_running_loop().time()
+        self._silent_since = None
         self._failing = False
         if reply.status == 200:
             if reply.sct is None:
@@ -238,8 +238,8 @@ class LogClient:
     async def _turn(self) -> None:
         """Wait until the log may be asked again."""
         loop = asyncio.get_running_loop()
-        if self._heard_at is None:
-            self._heard_at = loop.time()
+        if self._silent_since is None:
+            self._silent_since = loop.time()
         delay = self._open_at - loop.time()
         while delay > 0:
             await asyncio.sleep(delay)
@@ -250,7 +250,8 @@ class LogClient:
         loop = asyncio.get_running_loop()
         self._failing = True
         pause = retry_after if retry_after is not None else min(_MAX_BACK_OFF_S, 0.1 * 2 ** min(attempt, 16))
-        if loop.time() + pause - (self._heard_at or loop.time()) > self._patience_s:
+        since = loop.time() if self._silent_since is None else self._silent_since
+        if loop.time() + pause - since > self._patience_s:
             raise GaveUp(problem)
         self._open_at = max(self._open_at, loop.time() + pause * random.uniform(1, 1.25))
 

@@ -144,6 +144,23 @@ async def test_what_concerns_all_is_said_so(
     assert isinstance(caught.value.error, expected)
 
 
+async def test_a_client_that_was_idle_is_as_patient_as_ever(
+    log: FakeLog, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silence counts from the first question that was not answered, not from the last one that was."""
+    loop = asyncio.get_running_loop()
+    clock = loop.time
+    async with session() as http:
+        client = LogClient(log.url, KEY, http, bulk_path=way, patience_s=5)
+        await client.add_many(SUBMISSIONS[:2], lambda place, promise: None)
+        monkeypatch.setattr(loop, "time", lambda: clock() + 1000)
+        log.answers = iter([error(503, "pool-full", **{"Retry-After": "0"})] * (2 if way else 1))
+        told: dict[int, Promise] = {}
+        await client.add_many(SUBMISSIONS[2:4], told.__setitem__)
+        await client.close()
+    assert all(isinstance(promise, SignedCertificateTimestamp) for promise in told.values())
+
+
 async def test_patience_ends(log: FakeLog, way: str) -> None:
     log.answers = (error(503, "pool-full", **{"Retry-After": "9"}) for _ in itertools.count())
     with pytest.raises(GaveUp) as caught:
