@@ -13,12 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
 from ctlog.x509.names import name_text
+from monitor.alert_text import LISTED, alert_text
 from monitor.entry import Entry, describe_issuer
 from monitor.items import Item
 from monitor.reading_roles import EXACT, UNREADABLE
@@ -28,9 +29,7 @@ from monitor.watchlist import Hit
 
 VERSION = 1
 LARGEST = 65536  # octets of a certificate that an alert carries; of a larger one it names the hash
-LISTED = 20  # claims of a certificate that are listed
 CERTIFICATE = "certificate"
-_URGENCY = {1: "act now", 2: "verify today", 3: "review", 4: "for information"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,92 +257,6 @@ def alert_summary(document: Mapping[str, Any]) -> str:
         return f"{what}: certificate by {issuer}, for information"
     how = "" if item["reading"] == EXACT else ", by another reading"
     return f"S{document['severity']} {what}: certificate by {issuer}{how}: not yours?"
-
-
-def alert_text(document: Mapping[str, Any]) -> str:
-    """The whole alert as plain text, lines of moderate length."""
-    severity = document["severity"]
-    lines = [f"S{severity}, {_URGENCY[severity]}: {document['rule'] or 'as expected'}", ""]
-    lines += [f"{each['reason']} [{each['id']}, S{each['severity']}]" for each in document["rules"]]
-    if not document["rules"]:
-        lines.append("A new certificate, as expected.")
-    lines += ["", f"What to do: {document['next']}"]
-    if document["contact"]:
-        lines.append(f"Contact of the issuer: {document['contact']}")
-    for title, rows in _sections(document):
-        lines += ["", title]
-        lines += [f"  {name:<14}{value}" for name, value in rows if value not in ("", None)]
-    return "\n".join(lines) + "\n"
-
-
-def _sections(document: Mapping[str, Any]) -> Iterable[tuple[str, list[tuple[str, Any]]]]:
-    item, issuer, certificate = document["item"], document["issuer"], document["certificate"]
-    claims, key, log, expected = document["claims"], document["key"], document["log"], document["expected"]
-    yield "What is certified", [
-        ("your item", _item_text(item)),
-        *[("claims", claim["text"]) for claim in claims["first"]],
-        ("", f"and {claims['count'] - LISTED:,} more" if claims["count"] > LISTED else ""),
-        ("may mean", ", ".join(claims["readings"])),
-        ("kept at", ", ".join(claims["by_reference"])),
-        ("to", document["holder"]),
-        ("subject", certificate["subject"]),
-    ]
-    yield "By whom (names are the CA's own words)", [
-        ("issuer", issuer["name"] or issuer["text"]),
-        ("its key", issuer["key_sha256"]),
-        ("root", issuer["root"]),
-        ("trust domain", issuer["trust_domain"]),
-        ("unverified", issuer["problem"]),
-    ]
-    yield "Expected", [
-        ("issuers", _list(expected["issuers"], expected["issuers_from"])),
-        ("holders", _list(expected["holders"], expected["holders_from"])),
-        ("keys", f"{expected['keys_registered']} registered" if expected["keys_registered"] else ""),
-        ("seen before", f"{expected['certificates_seen']:,} certificates"),
-    ]
-    left = certificate["days_left"]
-    yield "The certificate", [
-        ("form", certificate["form"] if certificate["readable"] else "unreadable"),
-        ("valid", f"{certificate['not_before']} to {certificate['not_after']}"),
-        ("days left", None if left is None else f"{left:,}"),
-        ("serial", certificate["serial"]),
-        ("SHA-256", certificate["sha256"]),
-        ("key", key["sha256"]),
-        ("key first", _first_use(key)),
-    ]
-    size = log["proven_in"]
-    where = "seen, not proven yet" if size is None else f"proven in the tree of {size:,} entries"
-    yield "Where it is logged", [
-        ("log", log["name"]),
-        ("log id", log["id"]),
-        ("entry", f"{log['index']:,}, {where}"),
-        ("logged", log["logged"]),
-        ("issuance", document["issuance"]),
-        ("alert", document["id"]),
-    ]
-
-
-def _item_text(item: Mapping[str, Any] | None) -> str:
-    if item is None:
-        return ""
-    text = f"{item['text']} ({item['id']})"
-    if item["items"] > 1:
-        text = f"{item['items']:,} items of {item['group']}"
-    if item["claim"]:
-        text += f", by {item['claim']['text']}"
-        text += f", which covers {item['covers_others']:,} others" if item["covers_others"] else ""
-    return text if item["reading"] == EXACT else f"{text}; reading: {item['reading']}"
-
-
-def _first_use(key: Mapping[str, Any]) -> str:
-    if not key["first_seen"]:
-        return "not seen before" if key["sha256"] else ""
-    return f"{key['first_seen']}, by {key['first_issuer']}, for {key['first_holder'] or 'no named holder'}"
-
-
-def _list(names: Iterable[str], source: str) -> str:
-    shown = ", ".join(names)
-    return f"{shown} ({'as you said' if source == 'owner' else 'as seen so far'})" if shown else ""
 
 
 def _cut(text: str, limit: int) -> str:

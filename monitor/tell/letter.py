@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from monitor.alert import alert_text
+from monitor.alert_text import URGENCY, alert_text
 from monitor.rules.values import say, say_time
 from monitor.state.rows import S4, TEST, AlertRow, OutboxRow
 
@@ -24,7 +24,6 @@ ALERT, REMINDER, DIGEST, WORD = "alert", "reminder", "digest", "word"
 SUBJECT_LENGTH = 180
 LISTED = 60
 """Alerts that a digest lists in its text; all of them stand in the table that comes with it."""
-URGENCY = {1: "act now", 2: "verify today", 3: "review", 4: "for information"}
 
 
 class Attachment(NamedTuple):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ctlog import issuance
 from ctlog.issuance import DAY_MS
 from ctlog.tn.numbers import NumberRange, TelephoneNumber
-from monitor.alert import LARGEST, alert_summary, alert_text, make_alert, parse_alert
+from monitor.alert import LARGEST, alert_summary, make_alert, parse_alert
+from monitor.alert_text import alert_text
 from monitor.entry import read_entry
 from monitor.rules import verdicts
 from monitor.rules.values import Context
@@ -48,7 +49,7 @@ def test_the_common_block_is_there():
     text = ALERT.text()
     parsed = ROGUES.parsed
     for fact in (
-        "S1, act now: T-01",
+        "S1, act now.",
         f"Rogue CA has never issued for +{N} before. [T-01, S1]",
         "What to do: Ask your provider",
         "mailto:abuse@rogue.example",
