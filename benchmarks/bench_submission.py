@@ -96,7 +96,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if options.entries:
         say(options, f"growing the log to {options.entries} entries")
         await grow(made, options.entries)
-    with served(log, options.server_core) as server:
+    with served(log, {options.server_core}) as server:
         report["kernel"] = server.kernel
         report["entries_at_start"] = server.size()
         report["rss_mb_at_start"] = server.rss_mb()
@@ -199,14 +199,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def served(log: Path, core: int) -> Iterator[Server]:
-    """Run `ctlog serve` on one core until the block ends."""
+def served(log: Path, cores: set[int]) -> Iterator[Server]:
+    """Run `ctlog serve` on these cores until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", "from ctlog.cli import main; main()", "serve", str(log),
                "--listen", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, cores),
                                stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=Path(__file__).parent.parent)
     server = Server(process.pid, port)
     try:
