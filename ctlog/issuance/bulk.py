@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -84,12 +84,20 @@ class NotIssued:
 Outcome = Issued | NotIssued
 
 
-class _Wanted(NamedTuple):
-    """An order on its way to the logs. place: in the journal, -1 until it is there."""
+class _Mine(NamedTuple):
+    """An order that a group works on, and what it is known by."""
 
     order: Order
+    key: bytes
+    content: bytes
+
+
+class _Wanted(NamedTuple):
+    """An order on its way to the logs. place: in the journal."""
+
+    mine: _Mine
     submission: Submission
-    place: int = -1
+    place: int
 
 
 class _UnderWay(NamedTuple):
@@ -163,58 +171,64 @@ class BulkIssuer:
 
     async def _issue(self, group: Sequence[Order | BadOrder], report: Callable[[Outcome], None]) -> None:
         """All that is to be done for a group."""
-        mine: dict[bytes, Order] = {}
-        twins: list[tuple[Order, _UnderWay]] = []
+        mine: list[_Mine] = []
+        twins: list[tuple[Order, bytes, _UnderWay]] = []
         for order in group:
             if isinstance(order, BadOrder):
                 report(NotIssued(order.line, "", order.reason, order.sentence))
-            elif (other := self._under_way.get(order.key)) is not None:
-                twins.append((order, other))
+                continue
+            content = order.content
+            key = order.key(content)
+            if (other := self._under_way.get(key)) is not None:
+                twins.append((order, content, other))
             else:
-                mine[order.key] = order
-                self._under_way[order.key] = _UnderWay(order.content, asyncio.get_running_loop().create_future())
+                mine.append(_Mine(order, key, content))
+                self._under_way[key] = _UnderWay(content, asyncio.get_running_loop().create_future())
 
-        def tell(order: Order, outcome: Outcome) -> None:
-            self._under_way[order.key].outcome.set_result(outcome)
+        def tell(one: _Mine, outcome: Outcome) -> None:
+            self._under_way[one.key].outcome.set_result(outcome)
             report(outcome)
 
         try:
             if wanted := await self._begin(mine, tell):
                 await self._finish(wanted, tell)
         finally:
-            for key in mine:
-                outcome = self._under_way.pop(key).outcome
+            for one in mine:
+                outcome = self._under_way.pop(one.key).outcome
                 if not outcome.done():
                     outcome.set_result(None)
-        for order, other in twins:
-            if (said := _twin(order, other.content, await other.outcome)) is not None:
+        for order, content, other in twins:
+            said = _other_content(order) if content != other.content else _twin(order, await other.outcome)
+            if said is not None:
                 report(said)
 
-    async def _begin(self, orders: Mapping[bytes, Order], tell: Callable[[Order, Outcome], None]) -> list[_Wanted]:
+    async def _begin(self, orders: Sequence[_Mine], tell: Callable[[_Mine, Outcome], None]) -> list[_Wanted]:
         """Steps 1 to 3: what is to be sent, written down."""
-        known = await self._clerk.find(list(orders))
+        known = await self._clerk.find([one.key for one in orders])
         again: list[_Wanted] = []
-        tbs: list[tuple[Order, bytes]] = []
-        for order, entry in zip(orders.values(), known, strict=True):
+        new: list[_Mine] = []
+        tbs: list[bytes] = []
+        for one, entry in zip(orders, known, strict=True):
+            order = one.order
             if entry is None:
                 try:
-                    tbs.append((order, self._build(order)))
+                    tbs.append(self._build(order))
+                    new.append(one)
                 except InputError as error:
-                    tell(order, NotIssued(order.line, order.id, error.reason, str(error)))
-            elif entry.content != order.content:
-                tell(order, _other_content(order))
+                    tell(one, NotIssued(order.line, order.id, error.reason, str(error)))
+            elif entry.content != one.content:
+                tell(one, _other_content(order))
             elif entry.is_finished:
-                tell(order, Issued(order.line, order.id, entry.certificate, entry.scts, before=True))
+                tell(one, Issued(order.line, order.id, entry.certificate, entry.scts, before=True))
             else:
-                again.append(_Wanted(order, self._submission(entry.submitted), entry.place))
-        submissions = await self._signing(self._first, [each for _, each in tbs])
-        begun = [Begun(order.key, order.content, submission.chain[0])
-                 for (order, _), submission in zip(tbs, submissions, strict=True)]  # fmt: skip
+                again.append(_Wanted(one, self._submission(entry.submitted), entry.place))
+        submissions = await self._signing(self._first, tbs)
+        begun = [Begun(one.key, one.content, submission.chain[0])
+                 for one, submission in zip(new, submissions, strict=True)]  # fmt: skip
         places = await self._clerk.begin(begun) if begun else []
-        new = zip(tbs, submissions, places, strict=True)
-        return again + [_Wanted(order, submission, place) for (order, _), submission, place in new]
+        return again + list(map(_Wanted, new, submissions, places))
 
-    async def _finish(self, wanted: Sequence[_Wanted], tell: Callable[[Order, Outcome], None]) -> None:
+    async def _finish(self, wanted: Sequence[_Wanted], tell: Callable[[_Mine, Outcome], None]) -> None:
         """Steps 4 to 7."""
         enough: list[tuple[_Wanted, tuple[VerifiedSct, ...]]] = []
 
@@ -222,21 +236,21 @@ class BulkIssuer:
             if found.is_enough:
                 enough.append((wanted[at], found.scts))
             elif (error := self._settled(found)) is not None:
-                order = wanted[at].order
-                tell(order, NotIssued(order.line, order.id, error.reason, found.sentence))
+                order = wanted[at].mine.order
+                tell(wanted[at].mine, NotIssued(order.line, order.id, error.reason, found.sentence))
             else:
                 problem = TransportError(f"an order waits for SCTs: {found.sentence}", reason=found.reason)
                 self._problem = self._problem or problem
 
         await self._logs.gather_many([one.submission for one in wanted], gathered)
         certificates = await self._signing(self._last, enough)
-        lists = [detached_list(scts) for _, scts in enough]
-        finished = [Finished(one.place, certificate, scts)
-                    for (one, _), certificate, scts in zip(enough, certificates, lists, strict=True)]  # fmt: skip
+        finished = [Finished(one.place, certificate, detached_list(scts))
+                    for (one, scts), certificate in zip(enough, certificates, strict=True)]  # fmt: skip
         if finished:
             await self._clerk.finish(finished)
         for (one, _), (_, certificate, scts) in zip(enough, finished, strict=True):
-            tell(one.order, Issued(one.order.line, one.order.id, certificate, scts, before=False))
+            order = one.mine.order
+            tell(one.mine, Issued(order.line, order.id, certificate, scts, before=False))
 
     def _settled(self, found: Gathered) -> CtlogError | None:
         """Why this one will never have enough SCTs; None if other logs or another time may do.
@@ -334,10 +348,8 @@ class _Clerk:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _twin(order: Order, content: bytes, outcome: Outcome | None) -> Outcome | None:
+def _twin(order: Order, outcome: Outcome | None) -> Outcome | None:
     """What comes of an order that stands in the same file before: it is one order."""
-    if content != order.content:
-        return _other_content(order)
     if isinstance(outcome, Issued):
         return replace(outcome, line=order.line, before=True)
     return None if outcome is None else replace(outcome, line=order.line)

@@ -61,13 +61,12 @@ class Order(NamedTuple):
     @property
     def content(self) -> bytes:
         """SHA-256 of what is ordered, wherever it stands."""
-        said = [self.id, self.holder, *(f"{type(claim).__name__} {claim}" for claim in self.claims)]
-        return hashlib.sha256(msgspec.json.encode([*said, self.spki])).digest()
+        claims = [f"{type(claim).__name__} {claim}" for claim in self.claims]
+        return hashlib.sha256(msgspec.json.encode((self.id, self.holder, claims, self.spki))).digest()
 
-    @property
-    def key(self) -> bytes:
-        """What tells this order from all others, 32 bytes: by its id, or by all that it says."""
-        return hashlib.sha256(b"id:" + self.id.encode()).digest() if self.id else self.content
+    def key(self, content: bytes) -> bytes:
+        """What tells this order from all others, 32 bytes: by its id, or by its content."""
+        return hashlib.sha256(b"id:" + self.id.encode()).digest() if self.id else content
 
 
 class BadOrder(NamedTuple):

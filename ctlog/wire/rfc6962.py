@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from ctlog.errors import MalformedError, SignatureError
 from ctlog.wire.b64 import format_base64
@@ -33,6 +34,7 @@ HASH_SHA256 = 4
 SIGNATURE_RSA = 1
 SIGNATURE_ECDSA = 3
 
+_ECDSA = ec.ECDSA(Prehashed(hashes.SHA256()))
 _V1_LEAF = b"\x00\x00"  # version v1, then leaf type timestamped_entry; as signature input: certificate_timestamp
 _X509 = b"\x00\x00"
 _PRECERT = b"\x00\x01"
@@ -326,13 +328,14 @@ class LogKey:
     Section 2.1.4: ECDSA on P-256 with SHA-256, or RSA (PKCS #1 v1.5) of 2,048 bits or more with SHA-256.
     """
 
-    __slots__ = ("_key", "log_id", "spki")
+    __slots__ = ("_key", "_p256", "log_id", "spki")
 
     def __init__(self, spki: bytes, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> None:
         """For `from_spki`, which checks."""
         self.spki = spki
         self.log_id = log_id(spki)
         self._key = key
+        self._p256 = key if isinstance(key, ec.EllipticCurvePublicKey) else None
 
     @classmethod
     def from_spki(cls, spki: bytes) -> LogKey:
@@ -379,15 +382,14 @@ class LogKey:
 
     def verify(self, signed: DigitallySigned, message: bytes) -> None:
         """Is `signed` this key's signature over `message`? Raises SignatureError."""
-        key = self._key
-        is_ec = isinstance(key, ec.EllipticCurvePublicKey)
-        wanted = SIGNATURE_ECDSA if is_ec else SIGNATURE_RSA
+        key, p256 = self._key, self._p256
+        wanted = SIGNATURE_RSA if p256 is None else SIGNATURE_ECDSA
         if signed.hash_algorithm != HASH_SHA256 or signed.signature_algorithm != wanted:
             raise SignatureError("the signature's algorithm is not that of the log's key")
         try:
-            if isinstance(key, ec.EllipticCurvePublicKey):
-                key.verify(signed.signature, message, ec.ECDSA(hashes.SHA256()))
-            else:
+            if p256 is not None:  # hashed here, since in there it takes 6 us more, a tenth of the whole
+                p256.verify(signed.signature, hashlib.sha256(message).digest(), _ECDSA)
+            elif isinstance(key, rsa.RSAPublicKey):
                 key.verify(signed.signature, message, padding.PKCS1v15(), hashes.SHA256())
         except InvalidSignature:
             raise SignatureError("the signature is not by the log's key over these bytes") from None

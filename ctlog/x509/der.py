@@ -12,6 +12,7 @@ which compare fast and exactly; `oid("1.2.840.10045.2.1")` gives these and `oid_
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 
 from ctlog.errors import MalformedError
@@ -318,10 +319,15 @@ def _read_version(content: bytes) -> int | None:
     return None
 
 
+@lru_cache(4096)  # of 30 bytes each; what is issued in bulk shares its times
+def _usual_validity(content: bytes) -> tuple[int | None, int | None]:
+    return _utc_time(content[2:15]), _utc_time(content[17:])
+
+
 def _read_validity(content: bytes) -> tuple[int | None, int | None]:
     """Read notBefore and notAfter; what is inside `validity` is opaque, so unreadable is None."""
     if len(content) == 30 and content[:2] == b"\x17\x0d" and content[15:17] == b"\x17\x0d":
-        return _utc_time(content[2:15]), _utc_time(content[17:])
+        return _usual_validity(content)
     try:
         times = children(content, 0, len(content), "validity")
     except MalformedError:

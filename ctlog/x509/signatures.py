@@ -11,12 +11,14 @@ Out of scope: who issued what (`chain`).
 
 from __future__ import annotations
 
+import hashlib
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from ctlog.errors import MalformedError, RefusedError
@@ -47,6 +49,7 @@ class Scheme(NamedTuple):
 
 
 _SHA256, _SHA384, _SHA512 = hashes.SHA256(), hashes.SHA384(), hashes.SHA512()
+_ECDSA_SHA256 = ec.ECDSA(Prehashed(_SHA256))
 _PSS = oid("1.2.840.113549.1.1.10")
 _MGF1 = oid("1.2.840.113549.1.1.8")
 _SHA1 = frozenset(map(oid, ("1.3.14.3.2.26", "1.3.14.3.2.29", "1.2.840.10045.4.1", "1.2.840.113549.1.1.5")))
@@ -129,7 +132,10 @@ def verify(key: PublicKey, scheme: Scheme, signature: bytes, data: bytes) -> boo
     family, hashed = scheme.family, scheme.hash
     try:
         if family is Family.ECDSA and isinstance(key, ec.EllipticCurvePublicKey) and hashed:
-            key.verify(signature, data, ec.ECDSA(hashed))
+            if hashed is _SHA256:  # nearly all: hashed here, since in there it takes 6 us more, a tenth of the whole
+                key.verify(signature, hashlib.sha256(data).digest(), _ECDSA_SHA256)
+            else:
+                key.verify(signature, data, ec.ECDSA(hashed))
         elif family is Family.RSA and isinstance(key, rsa.RSAPublicKey) and hashed:
             key.verify(signature, data, padding.PKCS1v15(), hashed)
         elif family is Family.PSS and isinstance(key, rsa.RSAPublicKey) and hashed:
