@@ -1,6 +1,7 @@
 """`ctlog ca`: the CA's side. A hierarchy for tests, certificates that are logged before they are handed out, SCTs.
 
-In scope here: which commands there are, and `init`, `scts`. `ctlog.cli.ca_certificate` issues one.
+In scope here: which commands there are, and `init`, `scts`. `ctlog.cli.ca_certificate` issues one,
+`ctlog.cli.ca_issue` thousands.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "init": "ctlog.cli.ca",
     "certificate": "ctlog.cli.ca_certificate",
+    "issue": "ctlog.cli.ca_issue",
     "scts": "ctlog.cli.ca",
 }
 
@@ -47,6 +49,8 @@ def ca() -> None:
     One certificate:         ctlog ca certificate --ca my-ca/shaken/ca.pem --code 709J \\
                                  --organization "Example" --new-key leaf-key.pem \\
                                  --log-list log-list.json --out leaf.pem
+    Thousands:               ctlog ca issue --ca my-ca/delegate/ca.pem --numbers orders.csv \\
+                                 --log-list log-list.json --out issued/
 
     A certificate that is logged carries SCTs, receipts that logs signed for it. Whoever is called checks them; whoever
     owns the number sees the certificate in the log. A real CA keeps its key in an HSM and calls the library with it

@@ -61,13 +61,14 @@ S = TypeVar("S")
 class Issued:
     """A certificate that may be handed out. `before`: an earlier run had issued it.
 
-    sct_list: a SignedCertificateTimestampList, which stands in the certificate too unless SCTs travel beside it.
+    sct_list: a SignedCertificateTimestampList; embedded: it stands in the certificate too.
     """
 
     line: int
     id: str
     certificate: bytes
     sct_list: bytes
+    embedded: bool
     before: bool
 
 
@@ -219,7 +220,7 @@ class BulkIssuer:
             elif entry.content != one.content:
                 tell(one, _other_content(order))
             elif entry.is_finished:
-                tell(one, Issued(order.line, order.id, entry.certificate, entry.scts, before=True))
+                tell(one, Issued(order.line, order.id, entry.certificate, entry.scts, not self._detached, before=True))
             else:
                 again.append(_Wanted(one, self._submission(entry.submitted), entry.place))
         submissions = await self._signing(self._first, tbs)
@@ -250,7 +251,7 @@ class BulkIssuer:
             await self._clerk.finish(finished)
         for (one, _), (_, certificate, scts) in zip(enough, finished, strict=True):
             order = one.mine.order
-            tell(one.mine, Issued(order.line, order.id, certificate, scts, before=False))
+            tell(one.mine, Issued(order.line, order.id, certificate, scts, not self._detached, before=False))
 
     def _settled(self, found: Gathered) -> CtlogError | None:
         """Why this one will never have enough SCTs; None if other logs or another time may do.

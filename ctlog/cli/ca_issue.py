@@ -1,0 +1,201 @@
+"""`ctlog ca issue`: thousands of certificates from a file of orders, each logged before it is handed out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import click
+
+from ctlog.cli.ca import pem
+from ctlog.cli.ca_logs import LogOptions, authority_options, log_options, now_ms, open_authority, open_logs
+from ctlog.cli.many import ManyCommand
+from ctlog.cli.output import json_option, progress, say, say_error, say_json
+from ctlog.errors import UsageError
+
+if TYPE_CHECKING:
+    from ctlog.issuance import Authority
+    from ctlog.issuance.bulk import Issued, NotIssued, Outcome
+    from ctlog.issuance.journal import Journal
+    from ctlog.issuance.ordered import Build
+
+_STDIN = Path("-")
+_CLOCK_BEHIND_MS = 60_000  # for verifiers whose clock is behind
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class _Work(NamedTuple):
+    """What signs, and how."""
+
+    authority: Authority
+    signer: Authority | None
+    build: Build
+    detached: bool
+
+
+@click.command(cls=ManyCommand)
+@authority_options
+@click.option("--numbers", required=True, metavar="FILE", help="The orders: CSV or JSON lines; - for stdin.",
+              type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--profile", default="delegate", show_default=True, type=click.Choice(["shaken", "delegate", "rcs"]),
+              help="What all of them are.")
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 3650), help="How long each is valid.")
+@click.option("--country", default="US", show_default=True, metavar="CODE", help="Of the subjects.")
+@click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="What an interrupted "
+              "run goes on from. Keep it as long as the orders.  [default: NUMBERS.journal]")
+@log_options
+@click.option("--detached", is_flag=True, help="Leave the certificates without SCTs; log them as they are. RCS always "
+              "is so.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Where the certificates "
+              "go: ID.pem with its CAs, or _line-N.pem, and with --detached its SCTs in a file beside it.")
+@json_option
+def issue(
+    ca: Path, ca_key: Path | None, precert_signer: Path | None, precert_signer_key: Path | None, numbers: Path,
+    profile: str, days: int, country: str, journal: Path | None, logs: LogOptions, detached: bool, out: Path | None,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Issue a certificate for each order in a file, thousands through one connection, each logged by enough logs.
+
+    An order is a line. CSV names its columns in the first line; JSON lines use the same names:
+
+    \b
+    id       your word for the order, which stands for it forever      (optional)
+    number   numbers with their country code       range    START+COUNT       code    service provider codes
+    holder   an organization; a UUID for the rcs profile
+    key      its public key (SubjectPublicKeyInfo), or csr: its PKCS #10 request; DER in base64
+
+    A line that is no order is named with its number, and the others go on. Without an id, two orders that say the same
+    are one.
+
+    Run it again after an interruption, of whatever kind, with the same files: nothing is issued twice and nothing is
+    lost. What was issued before is handed out again. The journal knows; without it the same orders are new ones.
+
+    \b
+    ctlog ca issue --ca my-ca/delegate/ca.pem --numbers orders.csv --log-list log-list.json --out issued/
+    ctlog ca issue --ca my-ca/rcs/ca.pem --profile rcs --numbers orders.jsonl --log https://log.example/ \\
+        --log https://log.other.example/ --json > issued.jsonl
+
+    Exit code 0: all are issued; 1: some were refused, by the logs or here; 3: too few logs answered, or the journal
+    could not be written: run it again.
+    """
+    if (out is None) == (not as_json):
+        raise UsageError("where do the certificates go? Give --out DIR or --json")
+    if journal is None and numbers == _STDIN:
+        raise UsageError("orders from stdin need a --journal FILE")
+    authority = open_authority(ca, ca_key)
+    signer = open_authority(precert_signer, precert_signer_key, authority) if precert_signer is not None else None
+    work = _Work(authority, signer, _build(profile, authority, days, country), detached or profile == "rcs")
+    path = journal or numbers.with_name(f"{numbers.name}.journal")
+    with _orders(numbers) as (file, total):
+        tally = _Tally(authority, out, total)
+        try:
+            _run(work, path, logs, file, tally)
+        finally:
+            tally.close()
+    return 1 if tally.refusals else 0
+
+
+def _build(profile: str, authority: Authority, days: int, country: str) -> Build:
+    from ctlog.issuance.ordered import PROFILES, Terms
+
+    return PROFILES[profile](authority, Terms(days, lambda: now_ms() - _CLOCK_BEHIND_MS, country))
+
+
+@contextmanager
+def _orders(path: Path) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The file, and how many lines it has, if that can be known."""
+    if path == _STDIN:
+        yield sys.stdin.buffer, None
+        return
+    with path.open("rb") as file:
+        lines = sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
+        file.seek(0)
+        yield file, lines
+
+
+def _run(work: _Work, path: Path, logs: LogOptions, file: BinaryIO, tally: _Tally) -> None:
+    import uvloop
+
+    from ctlog.issuance.bulk import BulkIssuer, open_journal
+    from ctlog.issuance.orders import read_orders
+
+    async def issue_all(journal: Journal) -> None:
+        async with open_logs(logs) as several:
+            issuer = BulkIssuer(work.authority, several, journal, work.build, detached=work.detached,
+                                precertificate_signer=work.signer)  # fmt: skip
+            await issuer.run(read_orders(file), tally.report)
+
+    journal = open_journal(path, work.authority, detached=work.detached, precertificate_signer=work.signer)
+    try:
+        uvloop.run(issue_all(journal))
+    finally:
+        journal.close()
+
+
+class _Tally:
+    """Hands out each certificate, says why there is none, and counts."""
+
+    def __init__(self, authority: Authority, out: Path | None, total: int | None) -> None:
+        """`out`: a folder; None: JSON lines on stdout."""
+        self.refusals: Counter[str] = Counter()
+        self._issued = self._before = 0
+        self._out = out
+        self._above = "".join(map(pem, authority.chain[:-1]))  # whoever verifies has the root
+        self._bar = progress(total, "issuing", "certificates", beside_lines=out is None)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+
+    def report(self, outcome: Outcome) -> None:
+        """One order."""
+        from ctlog.issuance.bulk import Issued
+
+        self._bar.update()
+        if isinstance(outcome, Issued):
+            self._issued += 1
+            self._before += outcome.before
+            self._hand_out(outcome)
+        else:
+            self.refusals[outcome.reason] += 1
+            self._refuse(outcome)
+
+    def _hand_out(self, issued: Issued) -> None:
+        if self._out is None:
+            say_json({"status": "issued", "line": issued.line, "id": issued.id, "before": issued.before,
+                      "certificate": base64.b64encode(issued.certificate).decode(),
+                      "sct_list": base64.b64encode(issued.sct_list).decode()})  # fmt: skip
+            return
+        name = file_name(issued.id, issued.line)
+        (self._out / f"{name}.pem").write_text(pem(issued.certificate) + self._above)
+        if not issued.embedded:
+            (self._out / f"{name}.pem.sct-list").write_bytes(issued.sct_list)
+
+    def _refuse(self, refused: NotIssued) -> None:
+        if self._out is None:
+            say_json({"status": "refused", "line": refused.line, "id": refused.id, "reason": refused.reason,
+                      "sentence": refused.sentence})  # fmt: skip
+            return
+        say(f"line {refused.line}{f' ({refused.id})' if refused.id else ''}: {refused.reason}: {refused.sentence}")
+
+    def close(self) -> None:
+        """Say the sum, also of a run that ended early."""
+        self._bar.close()
+        if self._out is None:
+            say_json({"status": "sum", "issued": self._issued, "before": self._before, "refused": dict(self.refusals)})
+            return
+        before = f" ({self._before} of them before)" if self._before else ""
+        reasons = "".join(f", {count} {reason}" for reason, count in self.refusals.most_common())
+        say_error(f"{self._issued} issued{before}, {self.refusals.total()} refused{reasons.replace(', ', ': ', 1)}")
+
+
+def file_name(order_id: str, line: int) -> str:
+    """What an order's files are called: an id comes from strangers, and may be no path."""
+    if not order_id:
+        return f"_line-{line}"
+    return order_id if _FILE_NAME.fullmatch(order_id) else f"_id-{hashlib.sha256(order_id.encode()).hexdigest()}"
