@@ -29,8 +29,8 @@ from monitor.claims import MAX_LOGS, RECORD_SIZE, Claim, label_key, parse_claim
 from monitor.history_files import Names, Run, map_file, merged, replace_file, sort_records, write_at
 
 VERSION = 1
-TAIL_RECORDS = 1 << 18
-"""Records that are kept in memory, unsorted on disk: 10 MB each."""
+TAIL_RECORDS = 1 << 17
+"""Records that are kept in memory, unsorted on disk: 5 MB each."""
 FAN_IN = 8
 """Runs of one size that are merged into the next."""
 
