@@ -45,7 +45,7 @@ from monitor.roster import Roster
 from monitor.sources import MAX_LIST, Sources
 from monitor.state import State
 from monitor.tasks import Tasks
-from monitor.tell import Channel, Teller, check_channel, make_channels
+from monitor.tell import Channel, Heartbeat, Teller, check_channel, make_channels
 from monitor.watchlist import Watchlist
 from monitor.writing import Writer
 
@@ -170,6 +170,8 @@ class Daemon:
         stack.push_async_callback(self._parts.close)
         parts = self._parts
         parts.start("tells", self._teller.run, lambda: 0.0)
+        beat = Heartbeat(lambda: self.setup.config.heartbeat, self._is_well, self._says)
+        parts.start("beats", beat.run, lambda: 0.0)
         parts.start(FILES, self._look_at_files, lambda: FILES_S)
         parts.start(ANSWERS, self._look_at_answers, lambda: ANSWERS_S)
         parts.start(LOGS, self._look_at_logs, lambda: LOGS_S)
@@ -343,6 +345,9 @@ class Daemon:
         if self._status is None or not 0 <= self._now_ms() - self._status.now_ms < STATUS_MS:
             self._status = await self._checkup.look()
         return self._status
+
+    async def _is_well(self) -> bool:
+        return (await self.status()).is_well
 
     def counts(self) -> Counts:
         """What only a monitor that runs knows."""
