@@ -105,6 +105,24 @@ def test_the_session(place: Place) -> None:
         check(tuple(read_certificates(place.folder / "phone.pem")), place.log_list, scts)
 
 
+def test_the_line_of_the_readme(place: Place) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    section = readme.partition("## Issuing a certificate")[2].partition("\n## ")[0]
+    (line,) = re.findall(r"^    (ctlog ca certificate (?:.*\\\n)*.*)", section, re.MULTILINE)
+    assert len(section.strip().splitlines()) <= 14  # ten lines, and what parts them
+    assert place.log_list
+    with contextlib.chdir(place.folder):
+        for words in (
+            "ecparam -name prime256v1 -genkey -noout -out r-key.pem",
+            "req -new -key r-key.pem -subj /CN=x -out request.pem",
+            "genpkey -algorithm ed25519 -out list-key.pem", "pkey -in list-key.pem -pubout -out list-key.pub.pem",
+        ):  # fmt: skip
+            subprocess.run([tool("openssl"), *words.split()], check=True, capture_output=True)
+        command("log-list", "sign", "log-list.json", "--key", "list-key.pem")
+        command(*shlex.split(line.replace("\\\n", " "))[1:])
+        check(tuple(read_certificates(Path("carrier.pem"))), place.log_list)
+
+
 def run_example(**names: Any) -> Issued:
     """The program of the page, whose last lines wait."""
     compiled = compile(block("library"), "issue-certificates.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
