@@ -1,6 +1,7 @@
 # What a person types here:
 #
-#   make run     an example CA and a log that accepts it, served on this machine only; says what to do next
+#   make run     an example CA, a log that accepts it and a monitor of both, on this machine only; says what to do next
+#   make demo    fifteen seconds of theatre: your certificates, a rogue CA's for your number, and the alert that follows
 #   make test    the tests, under five minutes           make trial   the long ones: faults, kills, other people's programs
 #   make lint    ruff and mypy                           make bench   the measurements of benchmarks/
 #
@@ -13,12 +14,15 @@ PORT ?= 8460
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 KERNEL := $(wildcard setup.py ctlog/merkle/*.c ctlog/merkle/*.h ctlog/wire/*.c monitor/*.c)
 
-.PHONY: help run test trial lint bench lock clean
+.PHONY: help run demo test trial lint bench lock clean
 help:
 	@sed -n '/^# What/,/^$$/s/^# \{0,1\}//p' Makefile
 
 run: .venv/.installed
-	@.venv/bin/ctlog demo data --port $(PORT)
+	@.venv/bin/ctlog-monitor demo data --port $(PORT)
+
+demo: .venv/.installed
+	@.venv/bin/ctlog-monitor story
 
 test: .venv/.installed
 	@.venv/bin/python -m pytest -n auto -m 'not trial'

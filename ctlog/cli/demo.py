@@ -217,7 +217,7 @@ def _say_what_next(place: _Place, url: str) -> None:
 
 def what_next(top: Path, url: str, program: str) -> list[tuple[str, str]]:
     """What to open and to type, in order; each line works as it stands."""
-    ctlog = _program(program)
+    ctlog = called_as(program, "ctlog")
 
     def quote(path: Path) -> str:
         return shlex.quote(str(path))
@@ -234,10 +234,10 @@ def what_next(top: Path, url: str, program: str) -> list[tuple[str, str]]:
     ]
 
 
-def _program(argv0: str) -> str:
-    """How this program was called, so that it can be called so again."""
+def called_as(argv0: str, name: str) -> str:
+    """How the program of this name was called, so that it can be called so again."""
     path = Path(argv0).absolute()
-    found = shutil.which("ctlog")
+    found = shutil.which(name)
     if found is not None and Path(found).absolute() == path:
-        return "ctlog"
+        return name
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -24,12 +24,14 @@ _COMMANDS = {
     "logs": "monitor.cli.logs",
     "watch": "monitor.cli.watch",
     "test": "monitor.cli.send_test",
-    "run": "monitor.cli.run",
+    "run": "monitor.cli.operate",
     "status": "monitor.cli.status",
     "alerts": "monitor.cli.alerts",
     "events": "monitor.cli.events",
     "scts": "monitor.cli.scts",
     "export": "monitor.cli.export",
+    "demo": "monitor.cli.demo",
+    "story": "monitor.cli.story",
 }
 
 
