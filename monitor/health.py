@@ -146,8 +146,9 @@ def _of_log(now_ms: int, log: LogRow, vitals: Vitals, gaps: Sequence[Gap]) -> It
             "silent", log.log_id.hex(), S2, f"{name} has no fresh head", sentence, _SILENT_NEXT, log.log_id
         )
     behind = vitals.behind.get(log.log_id)
-    is_lying = bool(log.accused) and log.failing_since_ms is not None  # then that is why, and it was told
-    if behind is not None and now_ms - behind.since_ms >= BEHIND_MS and not is_lying:
+    failing = log.failing_since_ms
+    is_told = failing is not None and (bool(log.accused) or now_ms - failing >= TROUBLE_MS)  # why it is not read
+    if behind is not None and now_ms - behind.since_ms >= BEHIND_MS and not is_told:
         left = behind.target - log.position.frontier.size
         since = say_time(behind.since_ms)
         sentence = f"{name} had {behind.target:,} entries at {since}, and {left:,} of them are not read yet."

@@ -261,7 +261,7 @@ class Simulator:
     def _rfc6962(self, name: str, numbers: dict[str, int]) -> bytes | None:
         if name == "get-sth":
             return json.dumps(sth_to_json(self.served.sth)).encode()
-        if name == "get-sth-consistency":
+        if name == "get-sth-consistency" and numbers["second"] <= len(self.tree.leaves):
             proof = build(plan_consistency(numbers["first"], numbers["second"]), self.tree)
             return json.dumps({"consistency": [format_base64(value) for value in proof]}).encode()
         if name == "get-entries":

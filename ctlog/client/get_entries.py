@@ -27,7 +27,7 @@ from ctlog.client.fetch import Fetcher
 from ctlog.client.follow import Batch, FollowerBase, check_span, in_order, system_now_ms
 from ctlog.client.patient import back_off_s
 from ctlog.client.trusted import LogPolicy, Step
-from ctlog.errors import MalformedError, NotFoundError, TransportError
+from ctlog.errors import CtlogError, MalformedError, NotFoundError, TransportError
 from ctlog.merkle.hashing import hash_leaves
 from ctlog.wire.checkpoint import SignedHead
 from ctlog.wire.json_members import json_hashes
@@ -98,18 +98,23 @@ class EntriesFollower(FollowerBase):
         cuts = sorted({lo, hi, *range((lo // self._page + 1) * self._page, hi, self._page)})
         pages = (self._whole(head, start, stop) for start, stop in pairwise(cuts))
         async with aclosing(in_order(pages, self._window)) as done:
-            async for page in done:
+            async for page, error in done:
                 for batch in page:
                     yield batch
+                if error is not None:
+                    raise error
 
-    async def _whole(self, head: SignedHead, lo: int, hi: int) -> list[SeenBatch]:
-        """The entries [lo, hi) in as many answers as the log needs."""
+    async def _whole(self, head: SignedHead, lo: int, hi: int) -> tuple[list[SeenBatch], CtlogError | None]:
+        """The entries [lo, hi) in as many answers as the log needs; what came before an error is handed over, too."""
         batches: list[SeenBatch] = []
         while lo < hi:
-            batch = await self._some(head, lo, hi)
+            try:
+                batch = await self._some(head, lo, hi)
+            except CtlogError as error:
+                return batches, error
             batches.append(batch)
             lo = batch.hi
-        return batches
+        return batches, None
 
     async def _some(self, head: SignedHead, lo: int, hi: int) -> SeenBatch:
         """One answer: at least one entry from `lo` on."""

@@ -102,6 +102,22 @@ async def test_truncate_keeps_the_head_and_serves_nothing_behind():
     assert verify_evidence(error.value.evidence).evidence.kind == "missing-data"
 
 
+async def test_what_comes_before_the_end_of_the_answers_is_handed_over():
+    """A page of which the log gives only a part: the part is seen, and then it is misbehaviour."""
+    log = Simulator()
+    head = log.grow(100)
+    log.truncate(70)
+    seen = []
+
+    async def see():
+        async for batch in follower(log, page=64).entries(head, 0, 100):
+            seen.extend(range(batch.lo, batch.hi))
+
+    with pytest.raises(Misbehaviour, match="lacks"):
+        await see()
+    assert seen == list(range(70))
+
+
 async def test_an_empty_answer_inside_the_tree_is_missing_data_after_asking_again():
     log = Simulator()
     head = log.grow(100)

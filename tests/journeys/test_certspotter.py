@@ -1,10 +1,12 @@
-"""Debian's certspotter follows our log, proves its tree to itself, and finds every certificate.
+"""Debian's certspotter follows our log, proves its tree to itself, and finds every certificate. It is also the judge of
+the foreign log of our tests: what it proves to itself there, our follower must prove, too.
 
 It alerts on DNS names only, so each certificate binds its number to a name of its own, as the TN-domain drafts do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import subprocess
@@ -15,9 +17,15 @@ from typing import Any
 import pytest
 
 from ctlog import issuance
+from ctlog.client.get_entries import EntriesFollower
+from ctlog.client.http_fetcher import HttpFetcher
+from ctlog.client.trusted import TrustedLog
 from ctlog.folder import open_folder
 from ctlog.issuance import DAY_MS, Key, Subject
+from ctlog.merkle.tree import merge_ranges
 from ctlog.wire.rfc6962 import LogKey
+from tests.cert_sim import CA, CertSim, number_tbs
+from tests.foreign_log import ForeignLog, served
 from tests.pem import pem
 from tests.serving import command, serving
 from tests.tools import tool
@@ -46,6 +54,40 @@ def log_list(url: str, key: LogKey) -> dict[str, Any]:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     operator = {"name": "us", "email": [], "logs": [log], "tiled_logs": []}
     return {"version": "1", "log_list_timestamp": now, "operators": [operator]}
+
+
+async def test_certspotter_and_our_follower_prove_the_same_foreign_log(tmp_path: Path) -> None:
+    """A log with another's quirks (tests/foreign_log.py): both read all of it, whatever it answers."""
+    program = tool("certspotter")
+    sim = CertSim()
+    for number in range(150):
+        tbs = number_tbs(number)
+        sim.submit([CA.precertificate(tbs) if number % 2 else CA.certificate_for(tbs), *CA.chain])
+    sim.now_ms = time.time_ns() // 1_000_000  # certspotter takes no head for fresh that is years old
+    sim.publish()
+    (tmp_path / "watchlist").write_text(".\n")
+    async with served(ForeignLog(sim, cap=32).handle) as url:
+        (tmp_path / "logs.json").write_text(json.dumps(log_list(url, sim.policy.key)))
+        spotter = await asyncio.create_subprocess_exec(
+            program, "-logs", str(tmp_path / "logs.json"), "-watchlist", str(tmp_path / "watchlist"), "-state_dir",
+            str(tmp_path / "state"), "-stdout", "-verbose", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        for _ in range(PATIENCE_S * 5):
+            if verified_size(tmp_path / "state", sim.policy.key) == 150:
+                break
+            await asyncio.sleep(0.2)
+        spotter.terminate()
+        _, said = await spotter.communicate()
+        assert verified_size(tmp_path / "state", sim.policy.key) == 150, said.decode()
+        async with HttpFetcher(url, contact="test@example.com") as http:
+            follower = EntriesFollower(sim.policy, http)
+            log = TrustedLog(sim.policy)
+            step = log.offer(await follower.head(), sim.now_ms)
+            seen = [batch async for batch in follower.entries(step.new, 0, step.new.size)]
+            log = log.accept(step, merge_ranges([batch.as_range() for batch in seen]))
+    assert log.head is not None
+    assert (log.head.size, log.head.root) == (150, sim.tree.root(150))
+    assert [leaf for batch in seen for leaf in batch.leaves] == sim.tree.inputs
 
 
 def verified_size(state: Path, key: LogKey) -> int:

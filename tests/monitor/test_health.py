@@ -122,6 +122,13 @@ def test_a_log_that_lies_is_never_called_behind():
     assert kinds(log={"accused": "EVIDENCE-1.txt"}, behind={ID: Behind(9, NOW - DAY_MS)}) == ["behind"]
 
 
+def test_a_log_that_fails_is_not_called_behind_besides():
+    failing = {"failing_since_ms": NOW - BEHIND_MS, "last_error": "the head is dated after our clock"}
+    assert kinds(log=failing, behind={ID: Behind(9, NOW - BEHIND_MS)}) == ["unreadable-log"]
+    failing["failing_since_ms"] = NOW - 1
+    assert kinds(log=failing, behind={ID: Behind(9, NOW - BEHIND_MS)}) == ["behind"]
+
+
 def test_a_channel_that_is_not_there_any_more():
     (found,) = troubles(NOW, vitals(channel={"oldest_waiting_ms": NOW - DAY_MS, "waiting": 1}, configured=frozenset()))
     assert (found.kind, "no such channel" in found.reason) == ("late", True)
