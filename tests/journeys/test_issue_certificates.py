@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import base64
 import contextlib
 import re
 import shlex
@@ -103,6 +104,16 @@ def test_the_session(place: Place) -> None:
     for name in ("phone.sct-list", "phone.pem.sct-list"):
         scts = read_sct_list((place.folder / name).read_bytes())
         check(tuple(read_certificates(place.folder / "phone.pem")), place.log_list, scts)
+
+
+def test_thousands_at_a_time(place: Place) -> None:
+    orders = re.sub(r"MFkw\S+", lambda _: base64.b64encode(Key.generate().spki).decode(), block("file: orders.csv"))
+    (place.folder / "orders.csv").write_text(orders)
+    for line in block("issuing, in bulk").splitlines():
+        place.type(line.removeprefix("$ "))
+    for name in ("order-1", "order-2"):
+        check(tuple(read_certificates(place.folder / "issued" / f"{name}.pem")), place.log_list)
+    assert "10 numbers from 12025550120" in next(text for line, text in place.said.items() if "order-2.pem" in line)
 
 
 def test_the_line_of_the_readme(place: Place) -> None:
