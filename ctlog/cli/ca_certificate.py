@@ -117,7 +117,7 @@ def certificate(
     beside = detached or bool(wanted.tel)
     if made_key is not None and new_key is not None:  # before there is a certificate for it
         write_key(new_key, made_key)
-    issued = asyncio.run(_issue(authority, signer, tbs, logs, beside, submit_final))
+    issued = asyncio.run(_issue(authority, signer, tbs, logs, beside, submit_final, wanted.days))
     _hand_out(issued, out, sct_list, as_json)
     return 0
 
@@ -207,11 +207,12 @@ def _look_twice(authority: Authority, tbs: bytes, wanted: _Wanted) -> None:
 
 
 async def _issue(
-    authority: Authority, signer: Authority | None, tbs: bytes, logs: LogOptions, detached: bool, submit_final: bool
-) -> Issued:
+    authority: Authority, signer: Authority | None, tbs: bytes, logs: LogOptions, detached: bool, submit_final: bool,
+    days: int,
+) -> Issued:  # fmt: skip
     from ctlog.issuance.issuer import Issuer
 
-    async with open_logs(logs) as several:
+    async with open_logs(logs, now_ms() + days * _DAY_MS) as several:
         issuer = Issuer(authority, several, precertificate_signer=signer, submit_final=submit_final)
         return await (issuer.issue_detached(tbs) if detached else issuer.issue(tbs))
 

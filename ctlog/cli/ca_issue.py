@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ctlog.issuance.ordered import Build
 
 _STDIN = Path("-")
+_DAY_MS = 86_400_000
 _CLOCK_BEHIND_MS = 60_000  # for verifiers whose clock is behind
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -38,6 +39,7 @@ class _Work(NamedTuple):
     signer: Authority | None
     build: Build
     detached: bool
+    days: int
 
 
 @click.command(cls=ManyCommand)
@@ -91,7 +93,8 @@ def issue(
         raise UsageError("orders from stdin need a --journal FILE")
     authority = open_authority(ca, ca_key)
     signer = open_authority(precert_signer, precert_signer_key, authority) if precert_signer is not None else None
-    work = _Work(authority, signer, _build(profile, authority, days, country), detached or profile == "rcs")
+    work = _Work(authority, signer, _build(profile, authority, days, country), detached or profile == "rcs",
+                 days)  # fmt: skip
     path = journal or numbers.with_name(f"{numbers.name}.journal")
     with _orders(numbers) as (file, total):
         tally = _Tally(authority, out, total)
@@ -127,7 +130,7 @@ def _run(work: _Work, path: Path, logs: LogOptions, file: BinaryIO, tally: _Tall
     from ctlog.issuance.orders import read_orders
 
     async def issue_all(journal: Journal) -> None:
-        async with open_logs(logs) as several:
+        async with open_logs(logs, now_ms() + work.days * _DAY_MS) as several:
             issuer = BulkIssuer(work.authority, several, journal, work.build, detached=work.detached,
                                 precertificate_signer=work.signer)  # fmt: skip
             await issuer.run(read_orders(file), tally.report)

@@ -33,6 +33,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
 _DESCRIBE_S = 10
+_TAKING = ("qualified", "usable")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -139,11 +140,14 @@ class Target(NamedTuple):
     reads: str  # where it is read
 
 
-def targets(options: LogOptions, at_ms: int) -> list[Target]:
-    """Raises UsageError; SignatureError and others for a list that is not good."""
+def targets(options: LogOptions, at_ms: int, until_ms: int | None = None) -> list[Target]:
+    """The logs that are meant; of a list, those that take certificates now which end at `until_ms`.
+
+    Raises UsageError; SignatureError and others for a list that is not good.
+    """
     found = [Target(url, None, urlsplit(url).netloc or url, url) for url in options.logs]
     if options.log_list is not None:
-        found += _listed(options.log_list, options.log_list_keys, at_ms)
+        found += _listed(options.log_list, options.log_list_keys, at_ms, until_ms)
     elif options.log_list_keys:
         raise UsageError("--log-list-key is of no use without --log-list")
     if not found:
@@ -151,7 +155,7 @@ def targets(options: LogOptions, at_ms: int) -> list[Target]:
     return found
 
 
-def _listed(path: Path, key_files: tuple[Path, ...], at_ms: int) -> list[Target]:
+def _listed(path: Path, key_files: tuple[Path, ...], at_ms: int, until_ms: int | None) -> list[Target]:
     from ctlog.client.log_list import ListKey, parse_log_list
     from ctlog.client.log_list_file import LogListFile
 
@@ -162,19 +166,26 @@ def _listed(path: Path, key_files: tuple[Path, ...], at_ms: int) -> list[Target]
         logs = parse_log_list(path.read_bytes())
     if logs.is_stale(at_ms):
         raise UsageError(f"{path} is more than ten weeks old: get a new one", reason="log-list-stale")
-    taking = ("qualified", "usable")
     found = [
         Target(log.submission_url, log.key, log.operator, log.monitoring_url)
-        for log in logs.logs if log.state_at(at_ms) in taking
+        for log in logs.logs if log.state_at(at_ms) in _TAKING and _takes(log.interval, until_ms)
     ]  # fmt: skip
     if not found:
-        raise UsageError(f"{path} has no log that takes certificates now")
+        raise UsageError(f"{path} has no log that takes such certificates now")
     return found
 
 
+def _takes(interval: tuple[int, int] | None, until_ms: int | None) -> bool:
+    """Whether a certificate that ends then belongs into a log of that interval."""
+    return interval is None or until_ms is None or interval[0] <= until_ms < interval[1]
+
+
 @asynccontextmanager
-async def open_logs(options: LogOptions, connections: int = 64) -> AsyncIterator[Several]:
-    """The logs, ready to be submitted to; a token comes from the environment variable CTLOG_TOKEN.
+async def open_logs(
+    options: LogOptions, until_ms: int | None = None, connections: int = 64
+) -> AsyncIterator[Several]:
+    """The logs for certificates that end at `until_ms`, ready to be submitted to; a token comes from the environment
+    variable CTLOG_TOKEN.
 
     A log that is down and whose key is not known is left out, and named. Raises UsageError for a policy that can never
     be met; TransportError where it could be, if that log were there.
@@ -182,7 +193,7 @@ async def open_logs(options: LogOptions, connections: int = 64) -> AsyncIterator
     from ctlog.client.log_client import LogClient, session
     from ctlog.client.several import ENOUGH, Destination, Several, check_policy, judge
 
-    wanted, wished = targets(options, now_ms()), policy(options)
+    wanted, wished = targets(options, now_ms(), until_ms), policy(options)
     check_policy(wished, [target.operator for target in wanted])
     async with session(connections) as http:
         described = await asyncio.gather(*(_describe(http, target) for target in wanted))

@@ -51,6 +51,19 @@ def test_a_list_gives_keys_operators_and_those_only_that_take_certificates(
     assert "Nobody vouches" in capsys.readouterr().err
 
 
+def test_a_certificate_goes_to_logs_of_its_year(tmp_path: Path) -> None:
+    one, two = (operator_entry(name, log, states={"usable": 0}) for name, log in (("One", LOGS[0]), ("Two", LOGS[1])))
+    one["tiled_logs"][0]["temporal_interval"] = {"start_inclusive": moment(1000), "end_exclusive": moment(2000)}
+    path = listed(tmp_path / "list.json", one, two)
+    options = NONE._replace(log_list=path)
+    for until_ms, operators in ((999, ["Two"]), (1000, ["One", "Two"]), (1999, ["One", "Two"]), (2000, ["Two"])):
+        assert [target.operator for target in targets(options, now_ms(), until_ms)] == operators
+    two["tiled_logs"][0]["temporal_interval"] = one["tiled_logs"][0]["temporal_interval"]
+    listed(path, one, two)
+    with pytest.raises(UsageError, match="no log that takes such certificates"):
+        targets(options, now_ms(), 2000)
+
+
 def test_a_list_is_verified_with_the_key_that_was_given(tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import ed25519
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
