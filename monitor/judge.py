@@ -105,7 +105,7 @@ class StateJudge:
             await self._judge_for(entry, hit, common, found)
         if entry.issuer.is_known:
             found.issuers.add(entry.issuer.text)
-        if hits:
+        if hits or snapshots:  # what stands at a reference may concern somebody later
             found.certificates += _rows(entry)
 
     def unjudged(self, place: Place, leaf: bytes, error: Exception) -> list[NewAlert]:

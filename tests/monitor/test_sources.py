@@ -37,6 +37,16 @@ def crl(*rows, issuer="PA"):
     return made.sign(KEY, hashes.SHA256())
 
 
+def crl_of(authority, *serials):
+    """A list of an issuing CA's certificates."""
+    issuer = x509.load_der_x509_certificate(authority.chain[0]).subject
+    made = x509.CertificateRevocationListBuilder().issuer_name(issuer).last_update(WHEN).next_update(WHEN)
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(WHEN)
+        made = made.add_revoked_certificate(entry.build())
+    return made.sign(KEY, hashes.SHA256())
+
+
 def der(made):
     return made.public_bytes(serialization.Encoding.DER)
 

@@ -1,0 +1,198 @@
+"""What stands outside of logs, from its source to the alert, through the whole daemon; and nothing before it is on."""
+
+import pytest
+
+from ctlog import issuance
+from ctlog.issuance import DAY_MS, Key, Subject
+from ctlog.tn.numbers import TelephoneNumber
+from ctlog.tn.tnauthlist import format_tnauthlist
+from monitor.daemon import SOURCES, Daemon
+from monitor.entry import Place, read_entry
+from tests.cert_sim import CA, ROGUE, CertSim, number_tbs
+from tests.daemon_kit import ITEM, WATCH, DaemonKit
+from tests.monitor.test_sources import crl_of, der
+from tests.monitor_kit import trust
+
+CRL, TABLE, LIST = "https://pa.example/crl", "https://codes.example/table.csv", "https://tn.example/list"
+CODES = '[[watch]]\nname = "codes"\ntell = ["out"]\ntrust_domain = "test"\ncodes = ["709J"]\n'
+
+
+@pytest.fixture
+def sim():
+    return CertSim()
+
+
+@pytest.fixture
+def kit(tmp_path, sim, monkeypatch):
+    return DaemonKit(tmp_path, sim, monkeypatch=monkeypatch)
+
+
+def switch_on(kit, **sources):
+    words = "\n".join(f"{key} = {value}" for key, value in {"every_s": 60, **sources}.items())
+    kit.configure(more=f"[sources]\n{words}\n")
+
+
+def by_reference(sim, url=LIST, serial=9):
+    who = Subject(issuance.name(O="Owner Inc"), Key.from_number(21).spki, sim.now_ms, sim.now_ms + 90 * DAY_MS, serial)
+    tbs = CA.leaf(who, [issuance.END_ENTITY, issuance.tn_auth_list_by_reference(url)])
+    sim.submit([CA.precertificate(tbs), *CA.chain])
+    sim.publish()
+
+
+def carrier(sim, holder, serial, key=50):
+    tbs = issuance.shaken_leaf(
+        CA, Key.from_number(key).spki, "709J", holder, not_before_ms=sim.now_ms, not_after_ms=sim.now_ms + DAY_MS,
+        serial=serial,
+    )  # fmt: skip
+    sim.submit([CA.precertificate(tbs), *CA.chain])
+    sim.publish()
+
+
+async def rule_for(kit, rule, item=ITEM):
+    """The alert that this rule is part of."""
+
+    async def find():
+        return next((row for row in await kit.alerts(item=item) if rule in row.rules), None)
+
+    return await kit.until(find)
+
+
+def again(kit):
+    """Sources are asked again, as they would be after their time."""
+    kit.daemon._parts.wake(SOURCES)
+
+
+async def test_nothing_is_asked_that_nobody_switched_on(kit, sim):
+    sim.add(123)
+    by_reference(sim)
+    async with kit.running():
+        await kit.until(lambda: len(kit.told()) >= 2)
+        again(kit)
+        await kit.caught_up()
+    assert kit.asked == []
+
+
+async def test_a_certificate_is_revoked_and_its_key_is_seen_again(kit, sim):
+    """What was logged before the revocation is looked up, and what comes after it is judged by it."""
+    sim.add(123, serial=5)
+    sim.add(123, serial=6)  # the same key, under another serial number
+    kit.web[CRL] = der(crl_of(CA, 77))
+    switch_on(kit, crl=f'["{CRL}"]')
+    async with kit.running():
+        await kit.until(kit.all_sent)
+        assert await kit.rules() == [("T-01", 2)]
+        kit.web[CRL] = der(crl_of(CA, 77, 5))
+        again(kit)
+        alert = await rule_for(kit, "T-18")
+        assert (alert.severity, alert.log_index) == (1, 1)
+        sim.add(123, serial=7)
+        await kit.until(lambda: {each["log"]["index"] for each in kit.told() if each["rule"] == "T-18"} == {1, 2})
+
+
+async def test_what_stands_at_a_reference(kit, sim):
+    """Taken as the certificate's own scope at first; a change that adds the item is S2; one that is gone is told."""
+    kit.web[LIST] = format_tnauthlist([TelephoneNumber("12025559999")])
+    switch_on(kit, references="true")
+    by_reference(sim)
+    async with kit.running():
+        await kit.caught_up()
+        assert await kit.alerts(item=ITEM) == []
+        kit.web[LIST] = format_tnauthlist([TelephoneNumber("12025559999"), TelephoneNumber("12025550123")])
+        kit.clock.now_ms += 3_600_000
+        again(kit)
+        alert = await rule_for(kit, "T-17")
+        assert alert.severity <= 2
+        versions = await kit.daemon.state.answers.snapshots(LIST)
+        assert [len(version.sha256) for version in versions] == [32, 32]  # each archived, with its hash
+
+
+async def test_a_table_of_codes(kit, sim):
+    """T-03 and the like know who holds a code."""
+    kit.web[TABLE] = b"code,holder\n709J,Rightful Carrier Inc\n"
+    (kit.folder / "watch.toml").write_text(CODES)
+    switch_on(kit, codes=f'"{TABLE}"')
+    async with kit.running() as daemon:
+        await kit.until(lambda: daemon._sources.known.codes)
+        carrier(sim, "Somebody Else LLC", 11)
+        await kit.until(lambda: kit.told())
+        (alert,) = await kit.alerts(item="codes/spc:709J@test")
+        assert "Rightful Carrier" in alert.body.decode() or "rightful carrier" in alert.body.decode()
+
+
+async def test_a_source_that_fails_is_told_after_hours_and_what_it_said_stays(kit, sim):
+    sim.add(123, serial=5)
+    kit.web[CRL] = der(crl_of(CA, 5))
+    switch_on(kit, crl=f'["{CRL}"]')
+    async with kit.running() as daemon:
+        await kit.caught_up()
+        await kit.until(lambda: daemon._sources.known.revoked)
+        kit.web[CRL] = b"<html>"
+        again(kit)
+        await kit.until(lambda: CRL in daemon._sources_failing)
+        sim.add(123, serial=6)
+        await rule_for(kit, "T-18")
+        kit.clock.now_ms += 7 * 3_600_000
+        sim.now_ms = kit.clock.now_ms
+        sim.publish()
+
+        async def is_told():
+            return [row for row in await kit.alerts(kind="health") if "pa.example" in row.summary]
+
+        await kit.until(is_told)
+
+
+async def test_strangers_urls_lead_nowhere_inside(kit, sim):
+    """The real fetcher: no address of this machine or network is ever connected to, whatever a certificate says."""
+    by_reference(sim, "https://127.0.0.1:8443/list")
+    switch_on(kit, references="true")
+
+    def make():
+        return Daemon(kit.folder / "monitor.toml", now_ms=kit.clock, says=kit.says, reach=kit.reach, get=kit.get)
+
+    kit.make = make
+    async with kit.running() as daemon:
+        await kit.caught_up()
+
+        async def snapshot():
+            return await daemon.state.answers.snapshots("https://127.0.0.1:8443/list")
+
+        (version,) = await kit.until(snapshot)
+        assert version.body == b""
+        assert "inside a private network" in version.error
+
+
+async def test_a_certificate_that_was_authorised_before_it_was_issued(kit, sim):
+    """By what will be certified: the owner is not told of what he has said yes to, and of any other he is."""
+    before = CA.precertificate(number_tbs(123, serial=8))
+    draft = CertSim("other.example", 9)
+    draft.submit([before, *CA.chain])
+    place = Place(bytes(32), "draft", 0)
+    entry = read_entry(place, draft.tree.inputs[0], pre_certificate=before, chain=CA.chain, trust=trust())
+    async with kit.running() as daemon:
+        await daemon.state.answers.authorise("certificate", entry.issuance.hex(), ITEM, "me", "", 0)
+        await daemon.handed_in()
+        sim.add(123, serial=8)
+        await kit.caught_up()
+        assert await kit.rules() == []
+        sim.add(123, ROGUE, serial=9, key=30)
+        await kit.until(lambda: kit.alerts(item=ITEM))
+
+
+async def test_present_at_enrolment_and_answered(kit, sim):
+    """Shown as T-12 for a yes or no; after the yes the same issuer is silent, and another one is not."""
+    sim.add(123)
+    (kit.folder / "watch.toml").write_text("")
+    async with kit.running():
+        await kit.caught_up()
+    kit.clock.now_ms = sim.now_ms + 60_000
+    (kit.folder / "watch.toml").write_text(WATCH)
+    async with kit.running() as daemon:
+        alert = await rule_for(kit, "T-12")
+        assert (alert.severity, alert.proven) == (2, 1)
+        await daemon.state.answers.authorise("issuer", "example @ test", ITEM, "me", "", 0)
+        await daemon.state.alerts.mark_authorised(alert.id, "me", "")
+        await daemon.handed_in()
+        sim.now_ms = kit.clock.now_ms + 1000
+        sim.add(123, serial=2)
+        await kit.caught_up()
+        assert len(await kit.alerts(item=ITEM)) == 1
