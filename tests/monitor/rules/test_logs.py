@@ -6,15 +6,7 @@ from monitor.rules.values import OPERATOR, OWNER, LogEvent
 from tests.monitor_rules import findings, item, number_entry
 
 
-@pytest.mark.parametrize(
-    ("rule", "what"),
-    [
-        ("T-20", "its SCT of 2026-09-20 has no entry in the tree, a day after the promised delay"),
-        ("T-20", "it was seen in a call and is in no log"),
-        ("T-28", "two views of the log differ at this entry"),
-    ],
-)
-def test_events_of_logs(rule, what):
+def check(rule, what):
     event = LogEvent(rule, what)
     found = findings(number_entry(), item(), log_events=(event,))[rule]
     assert (found.severity, found.to) == (1, OWNER)
@@ -22,7 +14,23 @@ def test_events_of_logs(rule, what):
     assert findings(number_entry(), log_events=(event,))[rule].to == OPERATOR
 
 
-@pytest.mark.parametrize(("rule", "other"), [("T-20", "T-28"), ("T-28", "T-20")])
-def test_near_misses(rule, other):
-    assert rule not in findings(number_entry(), item())
-    assert rule not in findings(number_entry(), item(), log_events=(LogEvent(other, "x"),))
+@pytest.mark.parametrize("what", [
+    "its SCT of 2026-09-20 has no entry in the tree, a day after the promised delay",
+    "it was seen in a call and is in no log",
+])  # fmt: skip
+def test_t20_a_promise_that_was_not_kept(what):
+    check("T-20", what)
+
+
+def test_t20_near_miss_another_event_or_none():
+    assert "T-20" not in findings(number_entry(), item())
+    assert "T-20" not in findings(number_entry(), item(), log_events=(LogEvent("T-28", "x"),))
+
+
+def test_t28_views_that_differ():
+    check("T-28", "two views of the log differ at this entry")
+
+
+def test_t28_near_miss_another_event_or_none():
+    assert "T-28" not in findings(number_entry(), item())
+    assert "T-28" not in findings(number_entry(), item(), log_events=(LogEvent("T-20", "x"),))
