@@ -39,6 +39,7 @@ from ctlog.x509.der import Certificate, parse_certificate
 from ctlog.x509.names import name_text
 from ctlog.x509.signatures import load_key
 from monitor.entry import Entry, Trust, read_entry
+from monitor.holder import same_holder
 from monitor.items import CODE, Group, Item
 from monitor.replay import Judged, Replay
 from monitor.rules.values import OWNER, say_day
@@ -241,6 +242,30 @@ def print_noise(real: Sequence[Real], outcome: Outcome, part: str) -> bool:
     return good
 
 
+def print_base_rates(real: Sequence[Real]) -> None:
+    """How often who issues, and for whom, is new for a code that is known: what happens, before any rule weighs it."""
+    seen: dict[tuple[str, str], tuple[set[str], set[str], set[bytes]]] = {}
+    counts: Counter[str] = Counter()
+    for entry, codes, _ in real:
+        if not entry.issuer.is_known:
+            continue
+        for code in codes:
+            operators, holders, keys = seen.setdefault((code, entry.trust_domain), (set(), set(), set()))
+            operator = bool(operators) and entry.issuer.text not in operators
+            holder = bool(holders) and not any(same_holder(each, entry.holder_key) for each in holders)
+            counts["operator"] += operator
+            counts["holder"] += holder
+            counts["both"] += operator and holder
+            counts["issuing key"] += bool(keys) and entry.issuing_key not in keys
+            operators.add(entry.issuer.text)
+            holders.add(entry.holder_key)
+            keys.add(entry.issuing_key)
+    years = len({(code, each.year) for each in real for code in each.codes})
+    names = ("operator", "holder", "both", "issuing key")
+    rates = ", ".join(f"{name} {counts[name] / max(years, 1):.3f}" for name in names)
+    print(f"new for a code that had one, for each code-year: {rates}")
+
+
 def explain(outcome: Outcome) -> str:
     """Every alarm on a real certificate as a table in Markdown."""
     lines = ["| day | code | sev. | rules | what was said | explanation |", "|---|---|---|---|---|---|"]
@@ -282,6 +307,7 @@ def main() -> int:
     found = print_recall(planted, outcome)
     print()
     quiet = print_noise(real, outcome, given.part)
+    print_base_rates(real)
     table = explain(outcome)
     if given.explain:
         given.explain.write_text(table + "\n", encoding="utf-8")
