@@ -36,6 +36,7 @@ _COMMANDS = {
     "reindex": "ctlog.cli.check",
     "migrate": "ctlog.cli.check",
     "log-list": "ctlog.cli.log_list",
+    "verify-call": "ctlog.cli.verify_call",
     "verify-service": "ctlog.cli.verify_service",
 }
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctlog import __version__
+from ctlog.cli.call_trust import FILE, TrustOptions, trust_options
 from ctlog.cli.files import read_certificates
 from ctlog.cli.many import ManyCommand
 from ctlog.cli.output import say_error
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ctlog.client.log_list_file import LogListFile
     from ctlog.x509.chain import Roots
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _LOOK_S = 5.0  # how often the log list's file is looked at
 
 
@@ -98,27 +98,16 @@ class Material:
 
 
 @click.command(cls=ManyCommand, name="verify-service")
-@click.option("--roots", multiple=True, required=True, type=_FILE, metavar="PEM ...", help="CA certificates that may "
-              "anchor a caller's certificate.")
-@click.option("--log-list", "log_list", type=_FILE, metavar="FILE", help="The list of logs; its signature is FILE.sig. "
-              "It is read again when it changes.")
-@click.option("--log-list-key", "list_keys", multiple=True, type=_FILE, metavar="PEM ...", help="The public key that "
-              "signs the list; two while it is changed.")
-@click.option("--scts", default=2, show_default=True, help="SCTs that a certificate needs, of as many logs; 0: none.")
-@click.option("--operators", default=2, show_default=True, help="Operators that these logs must have.")
-@click.option("--freshness", default=60, show_default=True, metavar="SECONDS", help="How old a token may be.")
-@click.option("--by-code/--no-by-code", default=True, show_default=True, help="Whether a service provider code covers "
-              "a number, which no certificate can show. --no-by-code: such calls are neither passed nor failed.")
+@trust_options
 @click.option("--country-code", default="", metavar="DIGITS", help="For numbers in requests that have no +.")
 @click.option("--fetch/--no-fetch", default=True, show_default=True, help="Whether a certificate is fetched by x5u.")
 @click.option("--fetch-lists", is_flag=True, help="Fetch lists of numbers that certificates refer to, as well.")
-@click.option("--x5u-ca", type=_FILE, metavar="PEM", help="A further CA whose web servers are believed.")
+@click.option("--x5u-ca", type=FILE, metavar="PEM", help="A further CA whose web servers are believed.")
 @click.option("--x5u-network", multiple=True, metavar="NETWORK ...", help="A network that x5u may lead to, though it "
               "is not public, such as 10.0.0.0/8. Callers choose these URLs: think twice.")
 @click.option("--listen", multiple=True, default=("127.0.0.1:8470",), show_default=True, metavar="HOST:PORT")
 def verify_service(
-    roots: tuple[Path, ...], log_list: Path | None, list_keys: tuple[Path, ...], scts: int, operators: int,
-    freshness: int, by_code: bool, country_code: str, fetch: bool, fetch_lists: bool, x5u_ca: Path | None,
+    trusted: TrustOptions, country_code: str, fetch: bool, fetch_lists: bool, x5u_ca: Path | None,
     x5u_network: tuple[str, ...], listen: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Verify calls for SIP proxies over HTTP, as an STI verification service does (ATIS-1000082).
@@ -134,23 +123,12 @@ def verify_service(
     """
     import uvloop
 
-    from ctlog.client.credential import CallPolicy
-    from ctlog.client.log_list import ListKey
-    from ctlog.client.log_list_file import LogListFile
-    from ctlog.client.sct_policy import SctPolicy
     from ctlog.config import parse_listen
 
-    if scts and (log_list is None or not list_keys):
-        raise UsageError("give --log-list and --log-list-key; --scts 0 asks for no SCTs, and needs neither")
-    if scts < 0 or (scts and not 1 <= operators <= scts) or freshness < 1:
-        raise UsageError("--operators must be 1 to --scts, and --freshness at least 1")
-    policy = CallPolicy(SctPolicy(scts, operators) if scts else None, freshness, by_code)
-    logs = None
-    if log_list is not None and scts:
-        logs = LogListFile(log_list, [ListKey.from_pem(path.read_bytes()) for path in list_keys])
+    policy, logs = trusted.policy(), trusted.logs()
     for text in listen:
         parse_listen(text, "--listen")
-    material = Material(roots, logs, policy, _now_ms())
+    material = Material(trusted.roots, logs, policy, _now_ms())
     settings = Settings(listen, country_code, fetch, fetch_lists, x5u_ca, x5u_network)
     uvloop.run(_serve(material, settings))
     return 0

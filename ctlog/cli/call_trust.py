@@ -1,0 +1,89 @@
+"""Whom a verifier of calls trusts, as it is typed: roots, a signed list of logs, and what a call must be like.
+
+In scope: the options that `ctlog verify-service` and `ctlog verify-call` share, and what becomes of them. Out of scope:
+following files that change (`ctlog.cli.verify_service`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from ctlog.errors import UsageError
+
+if TYPE_CHECKING:
+    from ctlog.client.credential import CallPolicy
+    from ctlog.client.log_list_file import LogListFile
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class TrustOptions(NamedTuple):
+    """What was said: see `trust_options`."""
+
+    roots: tuple[Path, ...]
+    log_list: Path | None
+    list_keys: tuple[Path, ...]
+    scts: int
+    operators: int
+    freshness: int
+    by_code: bool
+
+    def check(self) -> None:
+        """Raises UsageError."""
+        if self.scts and (self.log_list is None or not self.list_keys):
+            raise UsageError("give --log-list and --log-list-key; --scts 0 asks for no SCTs, and needs neither")
+        if self.scts < 0 or (self.scts and not 1 <= self.operators <= self.scts) or self.freshness < 1:
+            raise UsageError("--operators must be 1 to --scts, and --freshness at least 1")
+
+    def policy(self) -> CallPolicy:
+        """What a call must be like."""
+        from ctlog.client.credential import CallPolicy
+        from ctlog.client.sct_policy import SctPolicy
+
+        self.check()
+        return CallPolicy(SctPolicy(self.scts, self.operators) if self.scts else None, self.freshness, self.by_code)
+
+    def logs(self) -> LogListFile | None:
+        """The list, not read yet; None where no SCTs are asked for."""
+        from ctlog.client.log_list import ListKey
+        from ctlog.client.log_list_file import LogListFile
+
+        if self.log_list is None or not self.scts:
+            return None
+        return LogListFile(self.log_list, [ListKey.from_pem(path.read_bytes()) for path in self.list_keys])
+
+
+def trust_options(command: F) -> F:
+    """The options of `TrustOptions`; the command gets one argument `trusted` of that type."""
+
+    def gathered(**values: Any) -> Any:
+        values["trusted"] = TrustOptions(*(values.pop(name) for name in TrustOptions._fields))
+        return command(**values)
+
+    gathered.__doc__ = command.__doc__
+    gathered.__name__ = command.__name__
+    gathered.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    wrapped: Any = gathered
+    for option in reversed((
+        click.option("--roots", multiple=True, required=True, type=FILE, metavar="PEM ...", help="CA certificates "
+                     "that may anchor a caller's certificate."),
+        click.option("--log-list", type=FILE, metavar="FILE", help="The list of logs; its signature is FILE.sig."),
+        click.option("--log-list-key", "list_keys", multiple=True, type=FILE, metavar="PEM ...", help="The public "
+                     "key that signs the list; two while it is changed."),
+        click.option("--scts", default=2, show_default=True, help="SCTs that a certificate needs, of as many logs; 0: "
+                     "none."),
+        click.option("--operators", default=2, show_default=True, help="Operators that these logs must have."),
+        click.option("--freshness", default=60, show_default=True, metavar="SECONDS", help="How old a token may be."),
+        click.option("--by-code/--no-by-code", default=True, show_default=True, help="Whether a service provider code "
+                     "covers a number, which no certificate can show. --no-by-code: such calls are neither passed nor "
+                     "failed."),
+    )):  # fmt: skip
+        wrapped = option(wrapped)
+    result: F = wrapped
+    return result
