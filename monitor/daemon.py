@@ -27,6 +27,7 @@ from ctlog.client.follow import system_now_ms
 from ctlog.client.guarded import GuardedFetcher
 from ctlog.client.http_fetcher import HttpFetcher
 from monitor.api import Api, Counts, serving
+from monitor.backfill import Backfill
 from monitor.catalogue import LogSpec
 from monitor.checkup import Checkup, Status, Surroundings
 from monitor.context import Past
@@ -55,9 +56,9 @@ EVIDENCE = "evidence"
 STATUS_MS = 5000
 
 # What the parts are called when they fail.
-FILES, ANSWERS, LOGS, SOURCES, TASKS, HEALTH, TIDY = (
+FILES, ANSWERS, LOGS, SOURCES, TASKS, HEALTH, TIDY, PAST = (
     "reads its files again", "reads answers", "reads which logs there are", "asks outside sources",
-    "reads entries again", "looks after itself", "keeps the history short",
+    "reads entries again", "looks after itself", "keeps the history short", "reads further back",
 )  # fmt: skip
 FILES_S, ANSWERS_S, LOGS_S, TASKS_S, HEALTH_S, TIDY_S = 2.0, 1.0, 5.0, 60.0, 30.0, 10.0
 
@@ -157,6 +158,7 @@ class Daemon:
             state, self.following, past, lambda: self.watchlist.items(), now_ms, says, self._told,
             self._writer.operators,
         )  # fmt: skip
+        self._backfill = Backfill(state, self.following, now_ms, says, self._told)
         self._teller = Teller(
             state, lambda: self.channels, now_ms, says, operators=self._writer.operators,
             digest_hour=lambda: self.setup.config.digest_hour,
@@ -179,6 +181,7 @@ class Daemon:
         parts.start(TASKS, self._do_tasks, lambda: TASKS_S)
         parts.start(HEALTH, self._look_at_health, lambda: HEALTH_S)
         parts.start(TIDY, self._tidy, lambda: TIDY_S)
+        parts.start(PAST, self._backfill.work, lambda: TASKS_S)
         parts.start("says how far it is", self.following.report, lambda: 0.0)
         stack.push_async_callback(self.following.close)
         application = Api(self, self.setup.config.hand_in).application()
@@ -216,7 +219,7 @@ class Daemon:
                 await self._read_again(self._reloader.renew)
         self._version = version
         self._teller.wake()
-        self._parts.wake(TASKS)
+        self._parts.wake(TASKS, PAST)
 
     async def _read_again(self, read: Callable[[list[tuple[str, bytes]]], Setup | None]) -> None:
         error = self._reloader.error

@@ -63,6 +63,8 @@ class Tasks:
         """Do what there is to be done; true where something is left for later."""
         left = False
         for task in await self._state.audits.tasks():
+            if task.kind not in (ENROL, REJUDGE):
+                continue  # another part of the monitor does it
             try:
                 left |= await self._do(task)
             except StoreError:

@@ -113,6 +113,15 @@ class EntryInspector:
         if wanted:
             await self._read(batch, sorted(wanted), proven, found, None)
 
+    async def earlier(self, batch: Batch, proven: int, found: Found) -> None:
+        """Look at entries from before where reading began. Whatever was never seen before is no news there."""
+        leaves, shared = list(batch.leaves), self._shared
+        glances = look_at(shared.glancer, leaves)
+        issuers = await self._issuers.numbers(batch, glances)
+        shared.history.append(shared.collector.records(self._number, batch.lo, leaves, glances, issuers))
+        if wanted := sorted(shared.watchlist().select(glances)):
+            await self._read(batch, wanted, proven, found, None, is_news=False)
+
     async def again(self, batch: Batch, proven: int, found: Found, only: frozenset[str] | None) -> None:
         """Read all of these entries, for some items or for all: some are newly watched, or something changed."""
         await self._read(batch, range(len(batch.leaves)), proven, found, only)
@@ -156,8 +165,9 @@ class EntryInspector:
         return found
 
     async def _read(
-        self, batch: Batch, wanted: Sequence[int], proven: int | None, found: Found, only: frozenset[str] | None
-    ) -> None:
+        self, batch: Batch, wanted: Sequence[int], proven: int | None, found: Found, only: frozenset[str] | None,
+        *, is_news: bool = True,
+    ) -> None:  # fmt: skip
         keys, before, judge = chain_keys(batch), precertificates(batch), self._shared.judge
         ready: list[tuple[Place, bytes, Any]] = []
         for at in wanted:
@@ -170,7 +180,8 @@ class EntryInspector:
         for place, leaf, case in ready:
             with self._fault_told(place, leaf, found):
                 filling = self._late > FILLING
-                await judge.judge(case, found, filling=filling, is_ready=self.is_ready, only=only)
+                is_ready = self.is_ready and is_news
+                await judge.judge(case, found, filling=filling, is_ready=is_ready, only=only)
 
     @contextmanager
     def _fault_told(self, place: Place, leaf: bytes, found: Found) -> Iterator[None]:

@@ -73,6 +73,11 @@ class Logs:
         query = "UPDATE logs SET name = ?, url = ? WHERE log_id = ?"
         await self._database.write(lambda connection: connection.execute(query, (name, url, log_id)))
 
+    async def begun_at(self, log_id: bytes, start: int) -> None:
+        """Everything from `start` on was read."""
+        query = "UPDATE logs SET start = min(start, ?) WHERE log_id = ?"
+        await self._database.write(lambda connection: connection.execute(query, (start, log_id)))
+
     async def advance(
         self,
         log_id: bytes,
