@@ -49,10 +49,16 @@ CREATE INDEX sightings_unproven ON sightings (log_id, log_index) WHERE proven IS
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT, alert_id TEXT NOT NULL, channel TEXT NOT NULL, kind TEXT NOT NULL,
     status TEXT NOT NULL DEFAULT 'waiting', due_ms INTEGER NOT NULL, created_ms INTEGER NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, tried_ms INTEGER, last_error TEXT NOT NULL DEFAULT '', done_ms INTEGER
+    attempts INTEGER NOT NULL DEFAULT 0, tried_ms INTEGER, last_error TEXT NOT NULL DEFAULT '', done_ms INTEGER,
+    is_later INTEGER NOT NULL DEFAULT 1
 );
+CREATE TRIGGER outbox_urgent AFTER INSERT ON outbox BEGIN
+    UPDATE outbox SET is_later = 0 WHERE id = NEW.id AND EXISTS
+        (SELECT 1 FROM alerts WHERE alerts.id = NEW.alert_id AND alerts.severity = 1);
+END;
 CREATE UNIQUE INDEX outbox_once ON outbox (alert_id, channel) WHERE kind = 'alert';
 CREATE INDEX outbox_due ON outbox (channel, due_ms, id) WHERE status = 'waiting';
+CREATE INDEX outbox_in_turn ON outbox (channel, is_later, due_ms, id) WHERE status = 'waiting';
 CREATE INDEX outbox_by_alert ON outbox (alert_id);
 CREATE INDEX outbox_dead ON outbox (channel) WHERE status = 'dead';
 CREATE TABLE channels (
