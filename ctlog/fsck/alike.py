@@ -65,18 +65,19 @@ class Family:
         self.has_shapes = not (pending.pre_certificate and is_precert_signer(above[0]))
         self._above = [read_identity(certificate) for certificate in above]
         self._model = _decode_body(b"{" + pending.feed)
-        self._scopes: dict[tuple[bytes, ...], tuple[bytes, bytes]] = {}
+        self.scopes: dict[tuple[bytes, ...], tuple[bytes, bytes]] = {}
+        """What `scope` gave, by the forms, with the subject before them where it tells something."""
 
     def scope(self, telling: bytes, forms: tuple[bytes, ...]) -> tuple[bytes, bytes]:
         """What a line says of numbers: its beginning, up to the labels; and findings. telling: the subject, if numbers
-        may depend on it."""
-        key = (telling, *forms)
-        found = self._scopes.get(key)
+        may depend on it, or nothing."""
+        key = (telling, *forms) if telling else forms
+        found = self.scopes.get(key)
         if found is None:
             extensions = tuple(read_extension(form, 0, len(form), "extension") for form in forms)
-            identity = read_identity(_BARE._replace(subject=telling, extensions=extensions))
+            identity = read_identity(_BARE._replace(subject=telling or _NO_NAME, extensions=extensions))
             found = (self._claims(identity), self._findings(identity))
-            _keep(self._scopes, key, found)
+            _keep(self.scopes, key, found)
         return found
 
     def _claims(self, identity: Identity) -> bytes:
@@ -111,7 +112,6 @@ class Alike:
     def __init__(self) -> None:
         self._families: tuple[dict[bytes, Family], dict[bytes, Family]] = ({}, {})  # finals, precertificates
         self._count = 0
-        self._subjects: dict[bytes, tuple[bytes, bytes]] = {}
         self._times: dict[bytes, int | None] = {}
         self._names = NameTexts()
 
@@ -155,8 +155,10 @@ class Alike:
         tail = shape.tails.get(judge(start_ms, end_ms, time_ms, family.end_ms))
         if tail is None:
             return None
-        text, telling = self._subjects.get(subject) or self._subject(subject)
-        claims, about_numbers = family.scope(telling, parts[FORMS : shape.forms])
+        text, telling = self._names.text(subject)
+        forms = parts[FORMS : shape.forms]
+        known = None if telling else family.scopes.get(forms)
+        claims, about_numbers = known or family.scope(subject if telling else b"", forms)
         findings = about_numbers + b"," + tail if about_numbers and tail else about_numbers or tail
         return shape.line % (index, time_ms, claims, text, key, start_ms, end_ms, findings, digest)
 
@@ -164,13 +166,6 @@ class Alike:
         """A UTCTime in ms since 1970."""
         found = read_time(UTC_TIME, content)
         _keep(self._times, content, found)
-        return found
-
-    def _subject(self, subject: bytes) -> tuple[bytes, bytes]:
-        """A subject as it stands in a line; and what of it numbers may depend on (`tn.identity`): all, or nothing."""
-        may_tell = b"shaken" in subject.lower() or b"\0" in subject  # which may be a letter of 16 or 32 bits
-        found = (self._names.text(subject), subject if may_tell else _NO_NAME)
-        _keep(self._subjects, subject, found)
         return found
 
     # Learning -------------------------------------------------------------------------------------------------------
@@ -217,7 +212,8 @@ class Alike:
         judged = judge(start_ms, end_ms, time_ms, family.end_ms)
         if judged in shape.tails:
             return
-        about_numbers = family.scope(self._subject(parts[SUBJECT])[1], parts[FORMS : shape.forms])[1]
+        telling = parts[SUBJECT] if self._names.text(parts[SUBJECT])[1] else b""
+        about_numbers = family.scope(telling, parts[FORMS : shape.forms])[1]
         shape.tails[judged] = findings_of(pending.feed)[len(about_numbers) :].removeprefix(b",")
         key = hash_messages([parts[SPKI]]).hex().encode()
         line = self._line(index, time_ms, cut, key, pending.certificate_hash.hex().encode())

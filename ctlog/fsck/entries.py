@@ -35,6 +35,7 @@ _EXPIRY_SLACK_MS = 60_000  # a certificate may expire between the making of its 
 _MAX_CHAIN = 100  # a log's own limits were whatever they were
 _MAX_LEAF = 1 << 24
 _MAX_POLICIES = 64
+_OCTETS = [bytes((octet,)) for octet in range(256)]
 _TIME, _EXTENSIONS = slice(2, 10), slice(-8, None)  # of a MerkleTreeLeaf with the leaf index alone
 
 Read = Callable[[str], bytes]
@@ -127,7 +128,8 @@ class Entries:
     # Place and time -------------------------------------------------------------------------------------------------
 
     def _places(self, path: str, lo: int, leaves: Sequence[bytes], doubt: frozenset[int]) -> None:
-        right = [format_leaf_index(index) for index in range(lo, lo + len(leaves))]
+        head = format_leaf_index(lo)[:-1]  # `lo` is a multiple of 256
+        right = [head + octet for octet in _OCTETS[: len(leaves)]]
         found = [leaf[_EXTENSIONS] for leaf in leaves]
         if found != right:
             for place, (one, other) in enumerate(zip(found, right, strict=True)):

@@ -21,23 +21,32 @@ _TEXTS = frozenset((UTF8_STRING, PRINTABLE_STRING, IA5_STRING))
 
 
 class NameTexts:
-    """Remembers what stands around common names. For one thread; its memory is bounded."""
+    """Remembers names, and what stands around common names. For one thread; its memory is bounded."""
 
     def __init__(self) -> None:
+        self._known: dict[bytes, tuple[bytes, bool]] = {}
         self._places: dict[int, set[tuple[int, int]]] = {}
         self._around: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
 
-    def text(self, name: bytes) -> bytes:
-        """A Name (the whole element) as `name_text` writes it, as text inside of a JSON string."""
+    def text(self, name: bytes) -> tuple[bytes, bool]:
+        """A Name (the whole element) as `name_text` writes it, as text inside of a JSON string; and whether a code may
+        be read from it (`tn.identity`)."""
+        known = self._known.get(name)
+        if known is not None:
+            return known
         for lo, hi in self._places.get(len(name), ()):
             around = self._around.get((name[:lo], name[hi:]))
             if around is not None:
                 value = name[lo:hi]
-                if _PLAIN(value):
-                    return around[0] + value + around[1]
-        text = _encoded(name)
-        self._learn(name, text)
-        return text
+                if _PLAIN(value) and b"shaken" not in value.lower():
+                    return around[0] + value + around[1], False
+        known = (_encoded(name), _may_tell(name))
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[name] = known
+        if not known[1]:
+            self._learn(name, known[0])
+        return known
 
     def _learn(self, name: bytes, text: bytes) -> None:
         """A name as long as this one, with the same octets around a plain common name, has the same text around it."""
@@ -60,3 +69,8 @@ class NameTexts:
 
 def _encoded(name: bytes) -> bytes:
     return msgspec.json.encode(name_text(name))[1:-1]
+
+
+def _may_tell(name: bytes) -> bool:
+    """A code is only read behind the word SHAKEN, whose letters may have 8 bits, or 16 or 32."""
+    return b"shaken" in name.lower() or b"\0" in name

@@ -8,6 +8,7 @@ A damaged file is a finding, not an exception: whatever its bytes are, its name 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -240,7 +241,7 @@ def partial_files(folder: Path | None, full: str) -> list[tuple[int, str]]:
     if folder is None:
         return []
     try:
-        names = [path.name for path in (folder / f"{full}.p").iterdir()]
+        names = os.listdir(f"{folder}/{full}.p")  # noqa: PTH208 - three times a tile
     except OSError:
         return []
     return sorted((int(name), f"{full}.p/{name}") for name in names if name.isdigit())

@@ -57,6 +57,8 @@ typedef struct {
     void (*blocks)(uint32_t *state, const uint8_t **at, uintptr_t *ahead, size_t count, int active);
     /* Reads n * 64 bytes, writes n * 32. Hash i is written after pairs 0 to 2i + 1 were read: `out` may be `pairs`. */
     void (*nodes)(uint8_t *out, const uint8_t *pairs, size_t n);
+    /* Writes lanes * 32 bytes: the hash in each lane. The state is scratch afterwards. */
+    void (*hashes)(uint8_t *out, uint32_t *state);
 } Engine;
 
 /* ---- 1. SHA-256 (FIPS 180-4, section 6.2) ---- */
@@ -134,6 +136,7 @@ static const uint32_t IV[8] ALIGNED = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54
             X##_compress((V *)state, w);                                                               \
         }                                                                                              \
     }                                                                                                  \
+    TARGET static void X##_hashes(uint8_t *out, uint32_t *state) { X##_store(out, (V *)state); }       \
     TARGET static void X##_nodes(uint8_t *out, const uint8_t *pairs, size_t n) {                       \
         const V zero = {0};                                                                            \
         for (; n; n -= LANES, out += 32 * LANES) {                                                     \
@@ -189,6 +192,9 @@ static const uint32_t IV[8] ALIGNED = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54
             else if (active == 2) X##_block(s, at, ahead, 2);                                          \
             else for (int l = 0; l < active; l += 4) X##_block(s + l, at + l, ahead + l, 4);           \
         }                                                                                              \
+    }                                                                                                  \
+    TARGET static void X##_hashes(uint8_t *out, uint32_t *state) {                                     \
+        for (int l = 0; l < 8; l++) X##_store(out + 32 * l, (Q *)state + 2 * l);                       \
     }                                                                                                  \
     TARGET INLINE void X##_few_nodes(uint8_t *out, const uint8_t *pairs, const int N) {                \
         Q s[4][2], m[4][4];                                                                            \
@@ -246,7 +252,7 @@ static inline void portable_store(uint8_t *out, const uint32_t *s) {
 
 #define ANY_TARGET
 DEFINE_LANES(portable, uint32_t, 1, ANY_TARGET)
-static const Engine PORTABLE = {"portable", 1, 1, {0, 1, 2, 3, 4, 5, 6, 7}, 1, portable_blocks, portable_nodes};
+static const Engine PORTABLE = {"portable", 1, 1, {0, 1, 2, 3, 4, 5, 6, 7}, 1, portable_blocks, portable_nodes, portable_hashes};
 
 #ifdef KERNEL_X86
 
@@ -313,7 +319,7 @@ AVX2 INLINE void avx2_store(uint8_t *out, V8 *s) {
 }
 
 DEFINE_LANES(avx2, V8, 8, AVX2)
-static const Engine AVX2_LANES = {"avx2", 8, 8, {0, 8, 16, 24, 32, 40, 48, 56}, 1, avx2_blocks, avx2_nodes};
+static const Engine AVX2_LANES = {"avx2", 8, 8, {0, 8, 16, 24, 32, 40, 48, 56}, 1, avx2_blocks, avx2_nodes, avx2_hashes};
 
 #define TERNARY(x, y, z, table) (V16) _mm512_ternarylogic_epi32((__m512i)(x), (__m512i)(y), (__m512i)(z), table)
 #define avx512_ROTR(x, n) (V16) _mm512_ror_epi32((__m512i)(x), n)
@@ -364,7 +370,7 @@ AVX512 INLINE void avx512_store(uint8_t *out, V16 *s) {
 }
 
 DEFINE_LANES(avx512, V16, 16, AVX512)
-static const Engine AVX512_LANES = {"avx512", 16, 16, {0, 16, 32, 48, 64, 80, 96, 112}, 1, avx512_blocks, avx512_nodes};
+static const Engine AVX512_LANES = {"avx512", 16, 16, {0, 16, 32, 48, 64, 80, 96, 112}, 1, avx512_blocks, avx512_nodes, avx512_hashes};
 
 /* The instructions want the state as ABEF and CDGH, the first named highest. */
 #define shani_add _mm_add_epi32
@@ -399,7 +405,7 @@ SHANI INLINE void shani_store(uint8_t *out, const __m128i *s) {
 }
 
 DEFINE_STREAMS(shani, __m128i, SHANI)
-static const Engine SHANI_STREAMS = {"sha-ni", 8, 1, {3, 2, 7, 6, 1, 0, 5, 4}, 8, shani_blocks, shani_nodes};
+static const Engine SHANI_STREAMS = {"sha-ni", 8, 1, {3, 2, 7, 6, 1, 0, 5, 4}, 8, shani_blocks, shani_nodes, shani_hashes};
 #endif
 
 #ifdef KERNEL_ARM
@@ -441,7 +447,7 @@ ARMV8 INLINE void armv8_store(uint8_t *out, const uint32x4_t *s) {
 }
 
 DEFINE_STREAMS(armv8, uint32x4_t, ARMV8)
-static const Engine ARMV8_STREAMS = {"armv8", 8, 1, {0, 1, 2, 3, 4, 5, 6, 7}, 8, armv8_blocks, armv8_nodes};
+static const Engine ARMV8_STREAMS = {"armv8", 8, 1, {0, 1, 2, 3, 4, 5, 6, 7}, 8, armv8_blocks, armv8_nodes, armv8_hashes};
 #endif
 
 /* ---- 3. Which engines ---- */
@@ -567,14 +573,14 @@ typedef struct {
     size_t blocks;
 } Run;
 
-/* A message under way, as runs of whole blocks: its first block, with the prefix, in `head`; most of it, where it lies;
-   and the padded rest in `tail`. `runs` are those not yet begun, the next one last. */
+/* A message under way, as runs of whole blocks: its first block, with the prefix, in `edges`; most of it, where it lies;
+   and the padded rest, behind the first block. `runs` are those not yet begun, the next one last. */
 typedef struct {
     Run runs[3];
     int count;
     uint8_t *out;
     uint32_t words[8]; /* its state, on the way from one engine to another */
-    uint8_t head[64], tail[128];
+    uint8_t edges[64 + 128];
 } Job;
 
 static void begin(Job *job, Batch *batch) {
@@ -582,17 +588,19 @@ static void begin(Job *job, Batch *batch) {
     size_t size = message.size + batch->prefix, blocks = size / 64, rest = size % 64, padded = rest < 56 ? 1 : 2;
     size_t lead = blocks ? 0 : batch->prefix; /* a short message has its prefix in the tail */
     size_t headed = batch->prefix - lead;
-    memset(job->tail, 0, sizeof job->tail);
-    memcpy(job->tail + lead, message.data + (message.size - (rest - lead)), rest - lead);
-    job->tail[rest] = 0x80;
-    store_word(job->tail + 64 * padded - 8, (uint32_t)((uint64_t)size >> 29)); /* the length in bits */
-    store_word(job->tail + 64 * padded - 4, (uint32_t)(size << 3));
+    uint8_t *head = job->edges, *tail = head + 64;
+    memset(tail, 0, 64), memset(tail + 64, 0, 64); /* a compiler may make `rep stos` of 128, which begins slowly */
+    if (message.size >= 64) memcpy(tail + rest - 64, message.data + (message.size - 64), 64);
+    else memcpy(tail + lead, message.data + (message.size - (rest - lead)), rest - lead);
+    tail[rest] = 0x80;
+    store_word(tail + 64 * padded - 8, (uint32_t)((uint64_t)size >> 29)); /* the length in bits */
+    store_word(tail + 64 * padded - 4, (uint32_t)(size << 3));
     job->out = batch->out, batch->out += 32;
-    job->runs[0] = (Run){job->tail, padded}, job->count = 1;
+    job->runs[0] = (Run){tail, padded}, job->count = 1;
     if (blocks > headed) job->runs[job->count++] = (Run){message.data + (headed ? 63 : 0), blocks - headed};
     if (headed) {
-        job->head[0] = 0, memcpy(job->head + 1, message.data, 63);
-        job->runs[job->count++] = (Run){job->head, 1};
+        head[0] = 0, memcpy(head + 1, message.data, 63);
+        job->runs[job->count++] = (Run){head, 1};
     }
 }
 
@@ -607,10 +615,15 @@ typedef struct {
     uint32_t state[8 * MAX_LANES] ALIGNED;
 } Lanes;
 
+INLINE void take_run(Lanes *lanes, int l) {
+    Job *job = lanes->jobs[l];
+    Run run = job->runs[--job->count];
+    lanes->at[l] = run.at, lanes->blocks[l] = run.blocks;
+}
+
 static void load_lane(Lanes *lanes, int l, const uint32_t *words) {
     const Engine *e = lanes->engine;
-    Run run = lanes->jobs[l]->runs[--lanes->jobs[l]->count];
-    lanes->at[l] = run.at, lanes->blocks[l] = run.blocks;
+    take_run(lanes, l);
     for (int w = 0; w < 8; w++) lanes->state[e->word_at[w] + l * e->lane_step] = words[w];
 }
 
@@ -621,23 +634,23 @@ static void save_lane(Lanes *lanes, int l) {
     for (int w = 0; w < 8; w++) job->words[w] = lanes->state[e->word_at[w] + l * e->lane_step];
 }
 
-static void begin_in_lane(Lanes *lanes, int l, Batch *batch) {
-    begin(lanes->jobs[l], batch);
-    load_lane(lanes, l, IV);
+/* The message that will follow in lane l, if all are of one length. */
+INLINE void look_ahead(Lanes *lanes, int l, const Batch *batch) {
     if (batch->end - batch->next >= lanes->engine->lanes)
         lanes->ahead[l] = (uintptr_t)batch->next[lanes->engine->lanes - 1].data;
 }
 
-/* After a run of lane l: the next one; or the hash, and then another message in this lane; or, when there is none, the
-   last lane's message, so that those at work stay together. */
-static void next_run(Lanes *lanes, int l, Batch *batch) {
+static void begin_in_lane(Lanes *lanes, int l, Batch *batch) {
+    begin(lanes->jobs[l], batch);
+    load_lane(lanes, l, IV);
+    look_ahead(lanes, l, batch);
+}
+
+/* After the last run of lane l: the hash, and then another message in this lane; or, when there is none, the last
+   lane's message, so that those at work stay together. */
+static void end_in_lane(Lanes *lanes, int l, Batch *batch) {
     const Engine *e = lanes->engine;
     Job *job = lanes->jobs[l];
-    if (job->count) {
-        Run run = job->runs[--job->count];
-        lanes->at[l] = run.at, lanes->blocks[l] = run.blocks;
-        return;
-    }
     for (int w = 0; w < 8; w++) store_word(job->out + 4 * w, lanes->state[e->word_at[w] + l * e->lane_step]);
     if (batch->next < batch->end) {
         begin_in_lane(lanes, l, batch);
@@ -646,6 +659,21 @@ static void next_run(Lanes *lanes, int l, Batch *batch) {
         lanes->jobs[l] = lanes->jobs[lanes->active];
         load_lane(lanes, l, lanes->jobs[l]->words);
     }
+}
+
+/* The same for all lanes, when they end together and as many messages are left: leaves of one length, as a rule. */
+static void end_together(Lanes *lanes, Batch *batch) {
+    const Engine *e = lanes->engine;
+    uint8_t hashes[32 * MAX_LANES];
+    e->hashes(hashes, lanes->state);
+    for (int l = 0; l < e->lanes; l++) memcpy(lanes->jobs[l]->out, hashes + 32 * l, 32);
+    for (int l = 0; l < e->lanes; l++) {
+        begin(lanes->jobs[l], batch);
+        take_run(lanes, l);
+        look_ahead(lanes, l, batch);
+    }
+    for (int w = 0; w < 8; w++)
+        for (int l = 0; l < e->lanes; l++) lanes->state[e->word_at[w] + l * e->lane_step] = IV[w];
 }
 
 /* Goes on with the first `active` jobs and begins those of the batch, each in the first lane that falls free, until
@@ -660,8 +688,16 @@ static int drive(const Engine *e, int floor, Batch *batch, Job **jobs, int activ
         size_t blocks = lanes.blocks[0]; /* what all lanes can do together */
         for (int l = 1; l < lanes.active; l++) blocks = lanes.blocks[l] < blocks ? lanes.blocks[l] : blocks;
         e->blocks(lanes.state, lanes.at, lanes.ahead, blocks, lanes.active);
-        for (int l = lanes.active; l--;)
-            if (!(lanes.blocks[l] -= blocks)) next_run(&lanes, l, batch);
+        int ended = 0;
+        for (int l = 0; l < lanes.active; l++)
+            if (!(lanes.blocks[l] -= blocks)) {
+                if (lanes.jobs[l]->count) take_run(&lanes, l);
+                else ended++;
+            }
+        if (ended == e->lanes && batch->end - batch->next >= ended) end_together(&lanes, batch);
+        else
+            for (int l = lanes.active; ended && l--;)
+                if (!lanes.blocks[l]) end_in_lane(&lanes, l, batch), ended--;
     }
     for (int l = 0; l < lanes.active; l++) save_lane(&lanes, l);
     memcpy(jobs, lanes.jobs, sizeof lanes.jobs);
@@ -839,7 +875,7 @@ static int take_messages(Chunk *chunk, PyObject *items, Py_ssize_t first, Py_ssi
         const void *data;
         Py_ssize_t size;
         if (PyBytes_CheckExact(item)) {
-            data = PyBytes_AsString(item), size = PyBytes_Size(item);
+            PyBytes_AsStringAndSize(item, (char **)&data, &size); /* cannot fail */
         } else {
             Py_buffer *view = &chunk->views[chunk->held];
             if (!take(item, view, 1)) return 0;

@@ -25,6 +25,7 @@ import sqlite3
 import struct
 from bisect import bisect_right
 from collections.abc import Sequence
+from operator import mul
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,13 +81,15 @@ class KeySums(NamedTuple):
 
     def plus(self, lo: int, keys: bytes) -> KeySums:
         """With the keys (32 bytes each) of the entries from place `lo` on."""
-        prefixes = struct.unpack(">" + "q24x" * (len(keys) // 32), keys)
+        rows = len(keys) // 32
+        words = struct.unpack(">" + "iHH24x" * rows, keys)  # the high half of the prefix, the quarters of the low one
+        lasts, places = words[2::3], range(lo, lo + rows)
         return KeySums(
-            self.rows + len(prefixes),
-            self.high + sum([prefix >> 32 for prefix in prefixes]),
-            self.low + sum([(prefix & 0xFFFFFFFF) - (1 << 31) for prefix in prefixes]),
-            self.places + sum(range(lo, lo + len(prefixes))),
-            self.products + sum([(prefix & 0xFFFF) * (place & 0xFFFF) for place, prefix in enumerate(prefixes, lo)]),
+            self.rows + rows,
+            self.high + sum(words[::3]),
+            self.low + (sum(words[1::3]) << 16) + sum(lasts) - (rows << 31),
+            self.places + sum(places),
+            self.products + sum(map(mul, lasts, [place & 0xFFFF for place in places])),
         )
 
 
