@@ -12,6 +12,7 @@ revocation, what `rcd` shows to people, and which calls to take.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from ctlog.client.call_cache import CallCache
 from ctlog.client.coverage import Fetched, check_scope
@@ -32,7 +34,7 @@ from ctlog.wire.passport import KNOWN_TYPES, SHAKEN, Passport, der_signature, pa
 __all__ = ["Call", "CallCache", "CallPolicy", "Fetched", "Trust", "verify_identity", "verify_passport"]
 
 _NOTHING: Fetched = MappingProxyType({})
-_ECDSA = ec.ECDSA(hashes.SHA256())
+_ECDSA = ec.ECDSA(Prehashed(hashes.SHA256()))
 _PASSING_FAULTS = frozenset(("unreachable", "too-slow", "http-status"))
 
 # What passes is said in the same words each time.
@@ -287,7 +289,8 @@ def _constraints(credential: Credential, passport: Passport, policy: CallPolicy)
 
 def _signature(key: ec.EllipticCurvePublicKey, passport: Passport) -> Check:
     try:
-        key.verify(der_signature(passport.signature), passport.signed, _ECDSA)
+        # hashed here, since in there it takes 6 us more, a tenth of the whole
+        key.verify(der_signature(passport.signature), hashlib.sha256(passport.signed).digest(), _ECDSA)
     except InvalidSignature:
         return Check("signature", FAILED, "bad-signature", "the signature is not by the certificate's key")
     return _SIGNED
