@@ -53,7 +53,10 @@ def make_history(folder: Path) -> None:
 class History:
     """The history in one folder. Raises StoreError: history-missing, history-damaged, history-version."""
 
-    def __init__(self, folder: Path, *, tail_records: int = TAIL_RECORDS, fan_in: int = FAN_IN) -> None:
+    def __init__(
+        self, folder: Path, *, tail_records: int = TAIL_RECORDS, fan_in: int = FAN_IN, is_reader: bool = False
+    ) -> None:
+        """is_reader: for look-ups alone, beside the monitor that writes. As it is now: what comes later is not seen."""
         self._folder = folder
         self._tail_records = tail_records
         self._fan_in = fan_in
@@ -66,7 +69,8 @@ class History:
         self._fresh: list[bytes] = []  # not yet among the sorted
         self._sorted: list[bytes] = []  # sorted records, each buffer at most half of the one before it
         self._load()
-        self._sweep()
+        if not is_reader:
+            self._sweep()
         self._names = Names(folder / _NAMES)
         self._file, tail = self._open_tail()
         self._fresh.append(tail)

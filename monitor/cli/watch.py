@@ -17,6 +17,7 @@ from ctlog.cli.output import json_option, say, say_json
 from ctlog.errors import NotFoundError, UsageError
 from monitor.cli.described import check_tables, count, described, given_tables, hint
 from monitor.cli.place import find_place, folder_option, now_ms, with_state
+from monitor.cli.watch_try import try_
 from monitor.cli.watched import items_word, names_in_file, read_watched, say_items
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def watch() -> None:
     ctlog-monitor watch add --name phone +12025550124 --expect-issuer "Example CA"
     ctlog-monitor watch add --name carrier --code 709J --domain us-shaken
     ctlog-monitor watch add --from numbers.csv
+    ctlog-monitor watch try +12025550123
 
     A monitor that runs notices every change at once. Many items can also be written into the watch file beside
     monitor.toml; docs/monitoring.md shows both.
@@ -127,6 +129,9 @@ def remove(folder: Path, name: str, values: tuple[str, ...], as_json: bool) -> i
     else:
         say(f"{count:,} {items_word(count)} of {name!r} {'is' if count == 1 else 'are'} watched no longer.")
     return 0
+
+
+watch.add_command(try_)
 
 
 # --- the state --------------------------------------------------------------------------------------------------------
