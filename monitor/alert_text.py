@@ -15,6 +15,8 @@ from typing import Any
 LISTED = 20
 """Claims of a certificate that are listed."""
 WIDTH = 88
+FACTS = "The facts, for whoever looks into it"
+"""Stands between the page and the facts."""
 URGENCY = {1: "act now", 2: "verify today", 3: "review, without hurry", 4: "for information"}
 _NOUNS = {
     "number": "your telephone number {}",
@@ -63,7 +65,7 @@ def alert_text(document: Mapping[str, Any]) -> str:
         lines += ["", *_wrap(title)]
         for paragraph in paragraphs:
             lines += _wrap(paragraph, "  ")
-    lines += ["", "The facts, for whoever looks into it", "-" * 36]
+    lines += ["", FACTS, "-" * len(FACTS)]
     for title, rows in _sections(document):
         lines += ["", title]
         lines += [f"  {name:<14}{value}" for name, value in rows if value not in ("", None)]

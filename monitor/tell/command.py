@@ -60,17 +60,18 @@ class CommandChannel:
         """Run it, until it ends with 0. Raises DeliveryError."""
         with tempfile.TemporaryDirectory(prefix="ctlog-alert-") as made:
             files = write_files(letter, Path(made))
-            await run_program(
-                self._line, Path(files["JSON_FILENAME"]), _environment(letter, files), self._folder, self._timeout_s
-            )
+            given, environment = Path(files["JSON_FILENAME"]), _environment(letter, files)
+            await run_program(self._line, given, environment, self._folder, self._timeout_s, called=self.where)
 
 
-async def run_program(line: list[str], given: Path, environment: dict[str, str], folder: Path, limit_s: float) -> None:
+async def run_program(
+    line: list[str], given: Path, environment: dict[str, str], folder: Path, limit_s: float, *, called: str
+) -> None:
     """Run a program in a process group of its own, which is killed when the time is over or the caller is cancelled.
 
-    given: the file that it has as standard input. Raises DeliveryError where it cannot be started, is not done in
-    time, or does not end with 0: its last words are in the sentence. What it left running in the background when it
-    ended is left alone, without anybody to write to.
+    given: the file that it has as standard input. called: its name for people. Raises DeliveryError where it cannot be
+    started, is not done in time, or does not end with 0: its last words are in the sentence. What it left running in
+    the background when it ended is left alone, without anybody to write to.
     """
     program = line[0] if os.sep not in line[0] else str(folder.absolute() / line[0])
     reading, writing = os.pipe()
@@ -83,21 +84,21 @@ async def run_program(line: list[str], given: Path, environment: dict[str, str],
             )  # fmt: skip
     except (OSError, ValueError) as error:
         words.close()
-        raise DeliveryError(f"{line[0]} cannot be run: {error}") from None
+        raise DeliveryError(f"{called} cannot be run: {error}") from None
     finally:
         os.close(writing)
     try:
         async with asyncio.timeout(limit_s):
             code = await process.wait()
     except TimeoutError:
-        raise DeliveryError(f"{line[0]} was not done within {limit_s:g} s, and was killed") from None
+        raise DeliveryError(f"{called} was not done within {limit_s:g} s, and was killed") from None
     finally:
         if process.returncode is None:
             await asyncio.shield(_kill(process))
         said = await words.last()
     if code != 0:
         how = f"ended with {code}" if code > 0 else f"was ended by signal {-code}"
-        raise DeliveryError(f"{line[0]} {how}{': ' + said if said else ''}")
+        raise DeliveryError(f"{called} {how}{': ' + said if said else ''}")
 
 
 class _Words(asyncio.Protocol):
@@ -149,11 +150,16 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
 
 
 def _environment(letter: Letter, files: dict[str, str]) -> dict[str, str]:
-    found = {name: os.environ[name] for name in KEPT if name in os.environ}
+    found = inherited()
     for name, value in (variables(letter) | files).items():
         if value not in ("", None):
             found[name] = _one_line(str(value))
     return found
+
+
+def inherited() -> dict[str, str]:
+    """What a program inherits from the environment of the monitor: no secrets that stand there for others."""
+    return {name: os.environ[name] for name in KEPT if name in os.environ}
 
 
 def write_files(letter: Letter, folder: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from monitor.config import Key
+from monitor.tell.apprise import APPRISE_KEYS, AppriseChannel
 from monitor.tell.channel import Channel, Table, TableError
 from monitor.tell.command import COMMAND_KEYS, CommandChannel
 from monitor.tell.lines import FILE_KEYS, STDOUT_KEYS, FileChannel, StdoutChannel
@@ -25,6 +26,7 @@ KINDS: dict[str, tuple[tuple[Key, ...], Callable[[str, Table, Path], Channel]]] 
     "command": (COMMAND_KEYS, CommandChannel),
     "file": (FILE_KEYS, FileChannel),
     "stdout": (STDOUT_KEYS, lambda name, table, folder: StdoutChannel(name, table)),
+    "apprise": (APPRISE_KEYS, AppriseChannel),
 }
 """Of each kind: its keys besides `kind`, and what makes it of (name, table, folder of the configuration)."""
 

@@ -8,15 +8,13 @@ from hypothesis import strategies as st
 
 from ctlog.tn.numbers import NumberRange, TelephoneNumber
 from monitor.alert import make_alert
-from monitor.alert_text import WIDTH, alert_text
+from monitor.alert_text import FACTS, WIDTH, alert_text
 from monitor.rules import verdicts
 from monitor.rules.values import Context
 from monitor.watchlist import Watchlist
 from tests.monitor.test_alert import ALERT, CONTACTS, MINE, ROGUES, alert_of
 from tests.monitor_certificates import ROGUE, logged, number_leaf, trust
 from tests.monitor_rules import N, code_entry, item, learned, number_entry
-
-FACTS = "The facts, for whoever looks into it"
 
 
 def page(text):
