@@ -26,7 +26,7 @@ from monitor.tell.letter import Letter
 
 FILE_KEYS = (
     Key("path", str, None, "The file to which a line is added for every alert; made where there is none, readable by "
-        "its owner only. It must be there."),
+        "its owner only."),
 )  # fmt: skip
 STDOUT_KEYS = (
     Key("format", str, "json", "`json`: one object a line; `text`: what an e-mail would say."),
