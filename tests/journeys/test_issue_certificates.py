@@ -6,6 +6,7 @@ import ast
 import asyncio
 import base64
 import contextlib
+import json
 import re
 import shlex
 import subprocess
@@ -104,6 +105,19 @@ def test_the_session(place: Place) -> None:
     for name in ("phone.sct-list", "phone.pem.sct-list"):
         scts = read_sct_list((place.folder / name).read_bytes())
         check(tuple(read_certificates(place.folder / "phone.pem")), place.log_list, scts)
+
+
+def test_by_a_signer_of_precertificates_and_the_finished_one_too(place: Place) -> None:
+    urls = [log.url for log in place.logs]
+    signer = ("--ca", "my-ca/shaken/ca.pem", "--precert-signer", "my-ca/shaken/precert-signer.pem")
+    about = ("--code", "683G", "--organization", "Carrier", "--new-key", "s-key.pem")
+    with contextlib.chdir(place.folder):
+        command("ca", "certificate", *signer, *about, "--submit-final", "--log", *urls, "--out", "signed.pem")
+        check(tuple(read_certificates(Path("signed.pem"))), place.log_list)
+        for at, url in enumerate(urls):  # the finished certificate is an entry of its own
+            said = command("ca", "scts", "signed.pem", "--log", url, "--scts", "1", "--json").stdout
+            (told,) = json.loads(said)["scts"]
+            assert told["log_id"] == place.log_list.logs[at].log_id.hex()
 
 
 def test_thousands_at_a_time(place: Place) -> None:
