@@ -3,12 +3,8 @@ and no forged call passes. Real logs, the real command, and OpenSSL's opinion.""
 
 from __future__ import annotations
 
-import base64
 import json
-import re
-import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,21 +25,17 @@ from ctlog.x509.chain import Roots, accepted_root
 from ctlog.x509.der import parse_certificate
 from tests.call_values import operator_entry
 from tests.forged_calls import World, forgeries, token
+from tests.issuing_kit import given_out, key_of, make_logs, number, size_of, start_issuing, write_orders
 from tests.openssl import s_client, tls_server, verify
 from tests.pem import pem
-from tests.serving import PROGRAM, Serving, command, environment
+from tests.serving import Serving, command
 from tests.wire_values import TestLog
 
 pytestmark = pytest.mark.trial
 
 COUNT, CALLS = 10_000, 1_000
-FIRST = 12025550000
 FUTURE, RETIRED, STRANGER = TestLog(91), TestLog(92), TestLog(93)
 """Logs whose keys the forger holds: one that is listed, one that is retired, one that nobody knows."""
-
-
-def key_of(at: int) -> Key:
-    return Key.from_number(1_000_000 + at)
 
 
 class Issued(NamedTuple):
@@ -56,71 +48,32 @@ class Issued(NamedTuple):
     left: Serving
 
 
-def make_log(folder: Path, name: str) -> Serving:
-    command("ca", "init", folder / "my-ca", "--range", f"{FIRST}+{COUNT}") if not (folder / "my-ca").exists() else None
-    command("create", folder / name, "--origin", f"{name}.localhost/2027", "--roots", folder / "my-ca/roots.pem",
-            "--domain", "test")  # fmt: skip
-    settings = folder / name / "log.toml"
-    text = re.sub(r"(?m)^(source|issuer|root)_rate = .*$", r"\1_rate = 0.0", settings.read_text())
-    settings.write_text(text)
-    return Serving(folder / name)
-
-
-def size_of(log: Serving) -> int:
-    with urllib.request.urlopen(log.url + "ct/v1/get-sth", timeout=10) as answer:
-        return int(json.load(answer)["tree_size"])
-
-
-def write_orders(path: Path) -> None:
-    lines = ["id,number,holder,key"]
-    for at in range(COUNT):
-        key = base64.b64encode(key_of(at).spki).decode()
-        lines.append(f"order-{at},{FIRST + at},Example VoIP,{key}")
-    path.write_text("\n".join(lines) + "\n")
-
-
-ISSUE = ("ca", "issue", "--ca", "my-ca/delegate/ca.pem", "--numbers", "orders.csv", "--log-list", "log-list.json",
-         "--scts", "1", "--operators", "1", "--grace", "2", "--json")  # fmt: skip
+POLICY = ("--scts", "1", "--operators", "1", "--grace", "2")
 
 
 def issue_all(folder: Path, logs: list[Serving]) -> None:
     """Ten thousand orders, with a log killed when half of them are logged."""
-    write_orders(folder / "orders.csv")
-    with (folder / "issued.jsonl").open("wb") as out, subprocess.Popen(
-        [*PROGRAM, *ISSUE], cwd=folder, env=environment(folder / "state"), stdout=out, stderr=subprocess.PIPE
-    ) as issuing:
+    write_orders(folder, COUNT)
+    with start_issuing(folder, "issued.jsonl", *POLICY) as issuing:
         while size_of(logs[1]) < COUNT // 2:
             assert issuing.poll() is None, issuing.communicate()[1]
             time.sleep(0.05)
         logs[1].kill()
         said = issuing.communicate(timeout=120)[1]
-        assert issuing.returncode == 0, said.decode()
-
-
-def certificates(text: str) -> dict[str, bytes]:
-    """By order, what the command gave out; DER."""
-    lines = [json.loads(line) for line in text.splitlines()]
-    assert lines.pop() == {"status": "sum", "issued": COUNT, "before": sum(one["before"] for one in lines),
-                           "refused": {}}  # fmt: skip
-    return {one["id"]: base64.b64decode(one["certificate"]) for one in lines}
+    assert issuing.returncode == 0, said.decode()
 
 
 @pytest.fixture(scope="module")
 def issued(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issued]:
     folder = tmp_path_factory.mktemp("both ends")
-    logs = [make_log(folder, name) for name in ("one", "two")]
-    for name, log in zip(("One Inc", "Two Inc"), logs, strict=True):
-        command("log-list", "add", folder / "log-list.json", log.url, "--operator", name)
-    path = folder / "log-list.json"
-    for name, log in zip(("one", "two"), logs, strict=True):  # where they are in truth
-        path.write_text(path.read_text().replace(f"https://{name}.localhost/2027/", log.url))
+    logs = make_logs(folder)
     issue_all(folder, logs)
     above = tuple(read_certificates(folder / "my-ca/delegate/ca.pem"))
     chains = {}
-    for der in certificates((folder / "issued.jsonl").read_text()).values():
-        (number,) = read_identity(parse_certificate(der)).numbers
-        chains[number] = (der, *above)
-    yield Issued(folder, chains, for_verifiers(path), logs[1], logs[0])
+    for der in given_out(folder / "issued.jsonl", COUNT).values():
+        (claimed,) = read_identity(parse_certificate(der)).numbers
+        chains[claimed] = (der, *above)
+    yield Issued(folder, chains, for_verifiers(folder / "log-list.json"), logs[1], logs[0])
     assert logs[0].stop() == 0
 
 
@@ -141,10 +94,6 @@ def trust_of(issued: Issued) -> Trust:
     return Trust(Roots(accepted_root(der, "test") for der in roots), issued.log_list, CallPolicy(SctPolicy(1, 1)))
 
 
-def number(at: int) -> str:
-    return str(FIRST + at)
-
-
 def test_every_number_has_its_certificate_with_the_policy_met(issued: Issued) -> None:
     assert set(issued.chains) == {number(at) for at in range(COUNT)}
     now_ms = time.time_ns() // 1_000_000
@@ -163,9 +112,11 @@ def test_no_number_was_issued_twice(issued: Issued) -> None:
 
 
 def test_whoever_asks_again_is_given_the_same(issued: Issued) -> None:
-    ran = subprocess.run([*PROGRAM, *ISSUE], cwd=issued.folder, env=environment(issued.folder / "state"),
-                         capture_output=True, text=True, check=True)  # fmt: skip
-    assert certificates(ran.stdout) == certificates((issued.folder / "issued.jsonl").read_text())
+    with start_issuing(issued.folder, "again.jsonl", *POLICY) as issuing:
+        said = issuing.communicate(timeout=120)[1]
+    assert issuing.returncode == 0, said.decode()
+    again = given_out(issued.folder / "again.jsonl", COUNT)
+    assert again == given_out(issued.folder / "issued.jsonl", COUNT)
     assert size_of(issued.left) <= COUNT
 
 
