@@ -15,6 +15,7 @@ from dataclasses import replace
 from ctlog import issuance
 from ctlog.admission import Policy, accept
 from ctlog.folder import Folder, clock_ms
+from ctlog.issuance import Authority
 from ctlog.sequencer.forms import StaticCtForm
 from ctlog.sequencer.log import Log, Settings
 from ctlog.wire.rfc6962 import EntryType, SignedEntry, entry_key
@@ -25,14 +26,14 @@ from ctlog.x509.der import parse_certificate
 AT_ONCE = 8192
 
 
-async def grow(folder: Folder, size: int) -> None:
-    """Add entries to a log that nobody serves until it has `size`."""
+async def grow(folder: Folder, size: int, authority: Authority | None = None) -> None:
+    """Add entries to a log that nobody serves until it has `size`; `authority` issues them, or one that is made."""
     signer = folder.signer()
     shelves = await folder.shelves(signer.key.log_id)
     settings = Settings(period_ms=1, pool_size=2 * AT_ONCE, min_free_bytes=0, min_free_share=0.0)
     log = await Log.open(shelves, signer, StaticCtForm(), clock=clock_ms, settings=settings)
     running = asyncio.create_task(log.run())
-    entries = synthetic()
+    entries = synthetic(authority or issuance.example_authority(clock_ms()))
     try:
         while (missing := size - log.head.size) > 0:
             await asyncio.gather(*(log.add(next(entries)) for _ in range(min(missing, AT_ONCE))))
@@ -42,11 +43,10 @@ async def grow(folder: Folder, size: int) -> None:
         await shelves.close()
 
 
-def synthetic() -> Iterator[PendingEntry]:
+def synthetic(authority: Authority) -> Iterator[PendingEntry]:
     """Different entries for ever, each the copy of one that was admitted, with another serial number, beginning,
     subject, key and signature in it: what no two certificates have in common, and no compression makes smaller."""
     hour = clock_ms() // 3_600_000 * 3_600_000
-    authority = issuance.example_authority(hour)
     tbs = issuance.shaken_leaf(authority, issuance.Key.generate().spki, "709J", "Example Telephone Company",
                                not_before_ms=hour, not_after_ms=hour + 90 * issuance.DAY_MS)
     root = accepted_root(authority.chain[-1], "bench")
