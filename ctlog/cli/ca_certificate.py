@@ -202,6 +202,8 @@ def _look_twice(authority: Authority, tbs: bytes, wanted: _Wanted) -> None:
     odd = list(check_issuable(authority, tbs, now_ms()))
     if wanted.tel and (wanted.participant_key is None or wanted.carrier_proof is None):
         odd.append("Without --participant-key and --carrier-proof it is a certificate that monitors warn of.")
+    if wanted.constraints is not None and "rcdi" in wanted.constraints.must_exclude:  # RFC 9118, security
+        odd.append("Without rcdi, whoever shows rich call data cannot tell whether it was changed on its way.")
     for sentence in odd:
         say_error(f"Look twice: {sentence}")
 

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
+from ctlog.errors import MalformedError
 from ctlog.issuance.write import attribute, integer, object_id, sequence, tlv
 from ctlog.tn.claim_constraints import (
     ClaimConstraints,
@@ -102,12 +103,15 @@ def claim_constraints(constraints: ClaimConstraints, *, enhanced: bool | None = 
     """What the certificate's PASSporTs may claim: RFC 8226 section 8, or the enhanced form of RFC 9118.
 
     `enhanced`: which of the two; None: the enhanced one where something is excluded, for only that one can say it.
-    Critical in neither form. Raises MalformedError for constraints that say nothing, and for ones that exclude a claim
-    that every PASSporT has: no call signed with such a certificate would be accepted.
+    Critical in neither form. Raises MalformedError for constraints that say nothing, and for ones to which no PASSporT
+    can keep (RFC 9118 warns of these, under security): a claim excluded that must be there.
     """
     if enhanced is None:
         enhanced = bool(constraints.must_exclude)
     check_baseline(constraints)
+    for claim in constraints.must_exclude:
+        if claim in constraints.must_include:
+            raise MalformedError(f"claim constraints: {claim} must be there and must not", field="claim-constraints")
     value = format_claim_constraints(constraints)
     parse_claim_constraints(value, enhanced=enhanced)
     return extension(f"1.3.6.1.5.5.7.1.{33 if enhanced else 27}", value)

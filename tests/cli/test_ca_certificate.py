@@ -86,6 +86,13 @@ def test_a_delegates_with_constraints(logs: Logs) -> None:
     assert constraints_of(found) == (ClaimConstraints(("attest",), (("attest", ("A", "B")),), ("rcd",)),)
 
 
+def test_rich_call_data_without_its_integrity_is_looked_at_twice(
+    logs: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issue(logs, "delegate/ca", "--number", "12025550123", "--organization", "VoIP", "--must-exclude", "rcdi")
+    assert "Look twice: Without rcdi" in capsys.readouterr().err
+
+
 def test_a_scope_that_lies_elsewhere(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
     found = issue(logs, "shaken/ca", "--scope-url", "https://tn.example/list", "--organization", "VoIP")
     assert found is not None

@@ -64,3 +64,5 @@ def test_constraints_that_cannot_be_said_are_refused() -> None:
         issuance.claim_constraints(ClaimConstraints())
     with pytest.raises(MalformedError, match="orig is excluded"):  # every call would be refused
         issuance.claim_constraints(ClaimConstraints(must_exclude=("crn", "orig")))
+    with pytest.raises(MalformedError, match="rcd must be there and must not"):
+        issuance.claim_constraints(ClaimConstraints(("attest", "rcd"), (), ("crn", "rcd")))
