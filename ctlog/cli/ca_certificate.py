@@ -156,8 +156,10 @@ def _constraints(
 def _tbs(authority: Authority, request: Request, wanted: _Wanted) -> bytes:
     """The TBSCertificate of the profile that fits what was said. Raises UsageError, MalformedError."""
     from ctlog import issuance
-    from ctlog.issuance.rcs import subject_name
+    from ctlog.issuance.rcs import LEAF_DAYS, subject_name
 
+    if wanted.tel and wanted.days > LEAF_DAYS:
+        raise UsageError(f"RCC.16 lets a client's certificate live for {LEAF_DAYS} days at most")
     since = now_ms() - 60_000  # for verifiers whose clock is behind
     until = since + wanted.days * _DAY_MS
     country = wanted.country or request.country or "US"

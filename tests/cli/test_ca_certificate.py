@@ -172,6 +172,7 @@ def test_a_ca_issues_for_no_other_numbers(logs: Logs, capsys: pytest.CaptureFixt
         (["--organization", "Acme"], "for what?"),
         (["--tel", "12025550123", "--code", "709J"], "messaging profile"),
         (["--tel", "12025550123", "--must-exclude", "rcd"], "messaging profile"),
+        (["--tel", "12025550123", "--days", "77"], "76 days"),
         (["--number", "12025550123", "--organization", "A", "--must-exclude", "orig"], "which every PASSporT has"),
         (["--number", "12025550123", "--organization", "A", "--permit", "attest"], "CLAIM=VALUE"),
         (["--code", "709J", "--organization", "Acme", "--key", "my-ca/shaken/ca-key.pem"], "whose key?"),
