@@ -229,7 +229,7 @@ def _requested(der: bytes) -> bytes:
         spki = request.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm, InvalidSignature):
         raise MalformedError("its certificate signing request cannot be read", reason="bad-csr") from None
     if not good:
         raise MalformedError("its certificate signing request is not signed by its key", reason="bad-csr")

@@ -38,7 +38,7 @@ def read_request(pem: bytes) -> Request:
     try:
         request = x509.load_pem_x509_csr(pem)
         key, held = request.public_key(), request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature) as error:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm, InvalidSignature) as error:
         raise UsageError(f"this is no certification request in PEM: {error}", reason="bad-request") from None
     if not held:
         raise UsageError("the request is not signed by the key that it asks for", reason="bad-request")

@@ -106,6 +106,7 @@ async def test_the_time_limit_ends_it_and_names_who_did_not_answer() -> None:
     silent = Scripted(2, lambda place: "silent")
     gathered = await several([Scripted(1), silent], 2, 2, limit_s=0.02).gather(submission(0))
     assert (gathered.reason, len(gathered.scts), silent.cancelled) == ("too-few-scts", 1, 1)
+    assert asyncio.all_tasks() == {asyncio.current_task()}  # nobody is left waiting
     with pytest.raises(TransportError, match=r"only 1 SCT of 1 operator; https://log2.+: gave no answer") as caught:
         gathered.require()
     assert caught.value.reason == "too-few-scts"

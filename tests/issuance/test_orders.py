@@ -163,6 +163,7 @@ def b64(data: bytes) -> str:
                                                     serialization.PublicFormat.SubjectPublicKeyInfo))}, "bad-key"),
         ({"key": "", "csr": b64(CSR[:-1] + bytes([CSR[-1] ^ 1]))}, "bad-csr"),
         ({"key": "", "csr": b64(CSR[:-9])}, "bad-csr"),
+        ({"key": "", "csr": b64(CSR.replace(b"\x02\x01\x00", b"\x02\x01\x01", 1))}, "bad-csr"),  # of no known version
         ({"key": "", "csr": b64(request(P384))}, "bad-key"),
         ({"holder": "x" * 65}, "bad-holder"),
         ({"holder": "Bank\u202eelpmaxE"}, "bad-holder"),

@@ -7,12 +7,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ctlog import issuance
 from ctlog.errors import CtlogError, UsageError
 from ctlog.issuance import DAY_MS, Key, Subject
 from ctlog.issuance.requests import Request, check_issuable, read_request, read_subject_key
 from tests.issued import AUTHORITY, KEY, NOW, shaken, subject
+from tests.pem import pem
 
 PRIVATE = ec.derive_private_key(13, ec.SECP256R1())  # of KEY
 PEM = serialization.Encoding.PEM
@@ -57,6 +60,26 @@ def test_what_is_neither(data: bytes) -> None:
         with pytest.raises(UsageError) as caught:
             read(data)
         assert caught.value.reason == "bad-request"
+
+
+DER = x509.load_pem_x509_csr(csr()).public_bytes(serialization.Encoding.DER)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, len(DER) - 1), st.integers(0, 7))
+def test_no_flipped_bit_of_a_request_passes_or_raises_anything_else(at: int, bit: int) -> None:
+    wrong = bytearray(DER)
+    wrong[at] ^= 1 << bit
+    with pytest.raises(UsageError):
+        read_request(pem(bytes(wrong), label="CERTIFICATE REQUEST"))
+
+
+@given(st.binary(max_size=80))
+def test_no_bytes_raise_anything_else(data: bytes) -> None:
+    for text in (data, pem(data, label="CERTIFICATE REQUEST"), pem(data, label="PUBLIC KEY")):
+        for read in (read_request, read_subject_key):
+            with pytest.raises(UsageError):
+                read(text)
 
 
 def reason(authority: issuance.Authority, tbs: bytes) -> str:
