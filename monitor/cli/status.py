@@ -12,7 +12,7 @@ from ctlog.cli.output import json_option, say, say_json, when
 from monitor.cli.alive import ask
 from monitor.cli.logs import log_value, say_log
 from monitor.cli.place import folder_option, now_ms, with_state
-from monitor.cli.watched import items_word, read_watched
+from monitor.cli.watched import count_watched, items_word
 
 if TYPE_CHECKING:
     from monitor.cli.alive import Alive
@@ -64,9 +64,8 @@ async def _look(place: Place, state: State) -> Found:
     for (severity, how), count in counts.items():
         if how == "new":
             open_alerts[severity] = open_alerts.get(severity, 0) + count
-    watched = read_watched(place, await state.answers.items())
     return Found(
-        items=sum(len(items) for _, _, items in watched),
+        items=count_watched(place, await state.answers.items()),
         logs=await state.logs.all(),
         gaps=await state.logs.gaps(),
         channels=await state.outbox.channels(),

@@ -48,6 +48,14 @@ def read_watched(place: Place, rows: list[ItemRow]) -> list[tuple[str, str, list
     return found
 
 
+def count_watched(place: Place, rows: list[ItemRow]) -> int:
+    """How many items are watched; without reading each, for there may be a million."""
+    from monitor.cli.described import count
+    from monitor.watch_table import parse_table
+
+    return len(items_of_file(place)) + sum(count(parse_table(row.spec)) for row in rows)
+
+
 def say_items(name: str, source: str, items: list[Item], most: int | None) -> None:
     """The items of one name, the first `most` of them."""
     group = items[0].group

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 FILE_NAME = "state.sqlite"
 LOCK_NAME = "lock"
+PATIENCE_MS = 90_000
+"""So long a command waits for a daemon that writes."""
 
 
 def make_state(folder: Path, now_ms: int) -> None:
@@ -114,6 +116,8 @@ def open_database(folder: Path, *, exclusive: bool) -> Database:
     lock = _take_lock(folder) if exclusive else None
     try:
         connection = _open(path)
+        if not exclusive:  # a daemon that enrols a million items writes for half a minute
+            connection.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
         return Database(path, connection, lock)
     except BaseException:
         if lock is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from ctlog.errors import ConfigError
 from monitor.cli.place import find_place
-from monitor.cli.watched import items_of_file, items_word, names_in_file, read_watched
+from monitor.cli.watched import count_watched, items_of_file, items_word, names_in_file, read_watched
 from monitor.state.rows import ItemRow
 from tests.monitor_place import Monitor
 
@@ -23,6 +23,7 @@ def test_both_those_of_the_file_first(monitor: Monitor) -> None:
     ]  # fmt: skip
     assert found[1][2][0].added_ms == 5
     assert names_in_file(place) == {"filed"}
+    assert count_watched(place, [ROW, ROW]) == 3
 
 
 def test_a_file_that_cannot_be_read(monitor: Monitor) -> None:
