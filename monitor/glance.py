@@ -21,18 +21,15 @@ from ctlog.tn.by_reference import OID_ACCESS
 from ctlog.tn.identity import read_identity
 from ctlog.tn.labels import ONE, PREFIX, Label, entry_labels
 from ctlog.tn.numbers import NumberRange, TelephoneNumber
+from ctlog.tn.plain import plain_number
 from ctlog.tn.tel_uri import OID_ALT_NAME
 from ctlog.tn.tnauthlist import OID_TNAUTHLIST, parse_tnauthlist
 from ctlog.x509.der import (
     BIT_STRING,
-    IA5_STRING,
     INTEGER,
-    OBJECT_IDENTIFIER,
-    OCTET_STRING,
     SEQUENCE,
     Certificate,
     expect,
-    format_header,
     oid,
     read_extension,
 )
@@ -249,23 +246,6 @@ def _labels(scope: tuple[bytes, ...]) -> tuple[Label, ...]:
     return read_identity(_BARE._replace(subject=subject, extensions=extensions)).labels
 
 
-def _heads(kind: bytes, before: bytes, *tags: int) -> dict[int, bytes]:
-    """Give, by the length of the whole extension, what stands before the 7 to 15 digits of the one number in it."""
-    heads = {}
-    for digits in range(7, 16):
-        head = before
-        for tag in tags:
-            head = format_header(tag, digits + len(head)) + head
-        head = format_header(OBJECT_IDENTIFIER, len(kind)) + kind + head
-        head = format_header(SEQUENCE, digits + len(head)) + head
-        heads[digits + len(head)] = head
-    return heads
-
-
-_ONE_HEADS = _heads(OID_TNAUTHLIST, b"", IA5_STRING, 0xA2, SEQUENCE, OCTET_STRING)
-_TEL_HEADS = _heads(OID_ALT_NAME, b"tel:+", 0x86, SEQUENCE, OCTET_STRING)
-
-
 def _may_say_code(subject: bytes) -> bool:
     """Whether a common name may say a code, in any of the encodings that a Name may have."""
     return b"\0" in subject or b"shaken" in subject.lower()
@@ -276,12 +256,7 @@ def _plain_labels(scope: tuple[bytes, ...]) -> tuple[Label, ...] | None:
     if len(scope) != 2:
         return None
     subject, form = scope
-    head = _TEL_HEADS.get(len(form))
-    if head is None or not form.startswith(head):
-        head = _ONE_HEADS.get(len(form))
-        if head is None or not form.startswith(head) or _may_say_code(subject):
-            return None
-    digits = form[len(head) :]
-    if not digits.isdigit() or digits[0] == 0x30:
+    digits = plain_number(form)
+    if digits is None or _may_say_code(subject):
         return None
     return (Label(ONE, digits.decode("ascii")),)

@@ -31,8 +31,10 @@ from ctlog.fsck.shapes import (
     make_shape,
 )
 from ctlog.merkle.hashing import hash_messages
-from ctlog.tn.delegation import check_encompassed
+from ctlog.tn.delegation import Scope, check_encompassed
 from ctlog.tn.identity import Identity, read_identity
+from ctlog.tn.numbers import TelephoneNumber
+from ctlog.tn.plain import plain_number
 from ctlog.wire.numbers_feed import FeedBody, format_feed_body, format_feed_line
 from ctlog.wire.static_ct import DataTile, PendingEntry
 from ctlog.x509.der import UTC_TIME, Certificate, parse_certificate, read_extension, read_time
@@ -64,6 +66,8 @@ class Family:
         self.end_ms = _NEVER if end_ms is None else end_ms
         self.has_shapes = not (pending.pre_certificate and is_precert_signer(above[0]))
         self._above = [read_identity(certificate) for certificate in above]
+        self._lists = [Scope(identity.claims) for identity in self._above if identity.has_list]
+        self._plains: dict[tuple[bytes, tuple[bool, ...]], tuple[list[bytes], bytes]] = {}
         self._model = _decode_body(b"{" + pending.feed)
         self.scopes: dict[tuple[bytes, ...], tuple[bytes, bytes]] = {}
         """What `scope` gave, by the forms, with the subject before them where it tells something."""
@@ -73,12 +77,29 @@ class Family:
         may depend on it, or nothing."""
         key = (telling, *forms) if telling else forms
         found = self.scopes.get(key)
+        if found is None and not telling and len(forms) == 1:
+            found = self._plain(forms[0])
         if found is None:
             extensions = tuple(read_extension(form, 0, len(form), "extension") for form in forms)
             identity = read_identity(_BARE._replace(subject=telling or _NO_NAME, extensions=extensions))
             found = (self._claims(identity), self._findings(identity))
             _keep(self.scopes, key, found)
         return found
+
+    def _plain(self, form: bytes) -> tuple[bytes, bytes] | None:
+        """The same for one plain number, from what was said of another: what it is compared with are the lists above,
+        and whether each holds it is all that findings depend on (`tn.delegation`)."""
+        digits = plain_number(form)
+        if digits is None:
+            return None
+        number = TelephoneNumber(digits.decode())
+        key = (form[: -len(digits)], tuple([scope.holds(number) for scope in self._lists]))
+        found = self._plains.get(key)
+        if found is None:
+            extension = read_extension(form, 0, len(form), "extension")
+            identity = read_identity(_BARE._replace(subject=_NO_NAME, extensions=(extension,)))
+            found = self._plains[key] = (self._claims(identity).split(digits), self._findings(identity))
+        return digits.join(found[0]), found[1]
 
     def _claims(self, identity: Identity) -> bytes:
         labels = [f"{kind}:{value}" if value else kind for kind, value in identity.labels]
