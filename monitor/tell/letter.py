@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from monitor.alert_text import URGENCY, alert_text
+from monitor.alert_text import URGENCY, WIDTH, alert_text
 from monitor.rules.values import say, say_time
 from monitor.state.rows import S4, TEST, AlertRow, OutboxRow
 
@@ -124,8 +124,8 @@ def trial_letter(channel: str, now_ms: int) -> Letter:
 
 
 def retried(letter: Letter) -> Letter:
-    """The same letter without what may be the reason why it is refused: what is attached."""
-    return replace(letter, attachments=())
+    """The same letter without what may be the reason why it is refused: what is attached. A digest keeps its table."""
+    return letter if letter.kind == DIGEST else replace(letter, attachments=())
 
 
 # What an alert says, whatever its kind -------------------------------------------------------------------------------
@@ -163,14 +163,16 @@ def render(document: dict[str, Any], alert: AlertRow) -> str:
             return alert_text(document)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
             pass
-    lines = [f"S{alert.severity}, {URGENCY.get(alert.severity, 'review')}: {alert.summary}", ""]
-    lines += [str(document[name]) for name in ("reason", "doubt") if document.get(name)]
+    lines = [*_wrap(f"S{alert.severity}, {URGENCY.get(alert.severity, 'review')}: {alert.summary}"), ""]
+    for name in ("reason", "doubt"):
+        lines += _wrap(str(document.get(name) or ""))
     if document.get("next"):
-        lines += ["", f"What to do: {document['next']}"]
+        lines += ["", *_wrap(f"What to do: {document['next']}")]
     log: dict[str, Any] = document["log"] if isinstance(document.get("log"), dict) else {}
     known = [("log", log.get("name")), ("its URL", log.get("url")), ("log id", log.get("id"))]
     known += [("entry", alert.log_index), ("evidence", document.get("file")), ("alert", alert.id)]
-    known += [("first seen", say_time(alert.created_ms)), ("times seen", alert.times_seen)]
+    known += [("first seen", say_time(alert.created_ms))]
+    known += [("times seen", alert.times_seen)] if alert.times_seen > 1 else []
     lines += ["", *[f"  {name:<14}{value}" for name, value in known if value not in ("", None)]]
     return "\n".join(lines) + "\n"
 
@@ -178,6 +180,13 @@ def render(document: dict[str, Any], alert: AlertRow) -> str:
 def printable(text: str) -> str:
     """A text of which every line can be shown anywhere: control characters and bidirectional marks are numbers."""
     return "\n".join(say(line, 2000) for line in text.split("\n"))
+
+
+def _wrap(text: str) -> list[str]:
+    """Lines of moderate length; those that were there, such as of a list, stay."""
+    found = [textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False) or [""] if len(line) > WIDTH
+             else [line] for line in text.split("\n")]  # fmt: skip
+    return [line for lines in found for line in lines] if text else []
 
 
 def _attachments(document: dict[str, Any]) -> tuple[Attachment, ...]:
@@ -237,8 +246,8 @@ def _digest_text(rows: Sequence[OutboxRow], counts: str, what: str) -> str:
     ]
     lines += [f"  {row.alert.id[:12]}  {row.alert.summary}" for row in rows[:LISTED]]
     if len(rows) > LISTED:
-        lines += ["", f"and {len(rows) - LISTED:,} more: all {len(rows):,} stand in alerts.csv, which comes with this",
-                  "letter, and in `ctlog-monitor alerts list`."]  # fmt: skip
+        where = "stand in `ctlog-monitor alerts list`, and in alerts.csv if that comes with this letter."
+        lines += ["", f"and {len(rows) - LISTED:,} more: all {len(rows):,} {where}"]
     return "\n".join(lines) + "\n"
 
 

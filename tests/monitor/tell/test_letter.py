@@ -119,7 +119,8 @@ def test_a_digest_names_the_count_and_every_id():
     assert letter.subject == "S2 500 alerts in one letter: 250 S2, 250 S3"
     assert letter.severity == 2
     assert "500 alerts (250 S2, 250 S3), verify today." in letter.text
-    assert f"and {500 - LISTED} more: all 500 stand in alerts.csv" in letter.text
+    assert f"and {500 - LISTED} more: all 500 stand in `ctlog-monitor alerts list`" in letter.text
+    assert retried(letter) == letter
     table = list(csv.DictReader(io.StringIO(letter.attachments[0].text)))
     assert {each["id"] for each in table} == {each.alert.id for each in rows}
     assert {each["id"] for each in letter.document["alerts"]} == {each.alert.id for each in rows}
