@@ -18,10 +18,10 @@ from ctlog.client.follow import Follower, TileFollower
 from ctlog.client.get_entries import EntriesFollower
 from ctlog.client.http_fetcher import HttpFetcher
 from ctlog.client.patient import PatientFetcher
-from ctlog.errors import CtlogError
+from ctlog.errors import CtlogError, NotFoundError, ProofError
 from monitor.catalogue import LogSpec
 from monitor.follow.audit import Auditor
-from monitor.follow.begin import begin
+from monitor.follow.begin import audit_path, begin
 from monitor.follow.followed import TILES, Clock, Followed, Says
 from monitor.follow.heads import Heads
 from monitor.follow.inspect import EntryInspector, Shared
@@ -97,14 +97,23 @@ class Following:
     async def again(self, log_id: bytes, index: int, only: frozenset[str] | None, found: Found) -> bool:
         """Read one entry again, for some items or for all. False where its log is not read, or not so far, at present.
 
-        Raises what reading raises.
+        An entry that the log serves otherwise than it signed is judged all the same, as seen. Raises what reading
+        raises.
         """
         running = self.running.get(log_id)
         head = running.watch.heads.trusted.head if running else None
         if running is None or head is None or head.size <= index:
             return False
-        async for batch in running.watch.log.follower.entries(head, index, index + 1):
-            await running.inspector.again(batch, head.size, found, only)
+        log = running.watch.log
+        async for batch in log.follower.entries(head, index, index + 1):
+            proven: int | None = head.size
+            if not log.is_proven_at_once:
+                try:
+                    await audit_path(log, head, batch.leaf_hashes, index)
+                except (ProofError, NotFoundError) as error:
+                    self._says("error", running.spec.name, f"entry {index} was served otherwise than signed: {error}")
+                    proven = None
+            await running.inspector.again(batch, proven, found, only)
         return True
 
     def stored(self, log_id: bytes, found: Found) -> None:

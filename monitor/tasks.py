@@ -52,6 +52,7 @@ class Tasks:
         self._says = says
         self._told = told
         self._operators = operators
+        self._why = ""
 
     async def add_rejudge(self, places: Iterable[tuple[bytes, int]]) -> None:
         """Judge these entries again."""
@@ -77,6 +78,7 @@ class Tasks:
     async def _do(self, task: TaskRow) -> bool:
         work = await self._planned(task)
         later: list[Work] = []
+        self._why = ""
         for at in range(0, len(work), STEP):
             for each in work[at : at + STEP]:
                 if not await self._one(each):
@@ -85,6 +87,9 @@ class Tasks:
             await self._state.audits.note_task(task.id, json.dumps(rest).encode(), self._now_ms(), done=not rest)
         if not work:
             await self._state.audits.note_task(task.id, b"[]", self._now_ms(), done=True)
+        if later:
+            why = f": {self._why}" if self._why else ""
+            self._says("warning", task.kind, f"{len(later):,} entries cannot be read again at present{why}")
         return bool(later)
 
     async def _one(self, work: Work) -> bool:
@@ -102,7 +107,8 @@ class Tasks:
             self._following.stored(bytes.fromhex(log_id), found)
         except StoreError:
             raise
-        except CtlogError:
+        except CtlogError as error:
+            self._why = str(error)
             return False
         finally:
             found.end()

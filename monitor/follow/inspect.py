@@ -122,7 +122,7 @@ class EntryInspector:
         if wanted := sorted(shared.watchlist().select(glances)):
             await self._read(batch, wanted, proven, found, None, is_news=False)
 
-    async def again(self, batch: Batch, proven: int, found: Found, only: frozenset[str] | None) -> None:
+    async def again(self, batch: Batch, proven: int | None, found: Found, only: frozenset[str] | None) -> None:
         """Read all of these entries, for some items or for all: some are newly watched, or something changed."""
         await self._read(batch, range(len(batch.leaves)), proven, found, only)
 

@@ -182,6 +182,28 @@ async def test_one_entry_again(two):
     assert not await two.following.again(other.policy.key.log_id, 0, None, Found())  # it is not read
 
 
+async def test_one_entry_again_over_rfc_6962_is_proven_again(two):
+    """Where the log serves another one than it signed, that is judged, as seen: nothing is called proven that is not."""
+    one, _ = two.sims.values()
+    one.add(123)
+    one.add(700)
+    log_id = one.policy.key.log_id
+    await two.following.reconcile({log_id: spec_of(one, ENTRIES)})
+    await two.caught_up(one)
+    for lie, proven in ((False, 2), (True, None)):
+        if lie:
+            tree = one.tree
+            other = CertSim()
+            other.add(123, ROGUE, key=22, serial=2)
+            one.issuers.update(other.issuers)
+            tree.leaves[0], tree.inputs[0] = other.tree.leaves[0], other.tree.inputs[0]
+        found = Found()
+        assert await two.following.again(log_id, 0, frozenset((ITEM,)), found)
+        found.end()
+        assert [alert.proven for alert in found.alerts if alert.item] == [proven]
+    assert any("otherwise than signed" in sentence for _, _, sentence in two.said)
+
+
 async def test_a_task_that_is_ended_gives_back_its_turn(two, monkeypatch):
     """Whoever is cancelled amid a judgement does not keep the others from theirs."""
     one, other = two.sims.values()

@@ -150,6 +150,7 @@ async def test_trouble_with_the_network_is_tried_again(kit):
     await kit.enrol(kit.watch())
     kit.again.errors = [TransportError("reset")]
     assert await kit.tasks.work() is True
+    assert kit.said == [("warning", ENROL, "1 entries cannot be read again at present: reset")]
     assert await kit.tasks.work() is False
     assert len(await kit.kit.alerts(item=ITEM)) == 1
 
