@@ -31,7 +31,7 @@ from monitor.backfill import Backfill
 from monitor.catalogue import LogSpec
 from monitor.checkup import Checkup, Status, Surroundings
 from monitor.context import Past
-from monitor.enrolment import enrol
+from monitor.enrolment import Enrolment
 from monitor.follow.followed import Clock, Says, silent
 from monitor.follow.inspect import Shared
 from monitor.follow.misbehaviour import Accuser
@@ -126,6 +126,7 @@ class Daemon:
         self.state = await stack.enter_async_context(State.open(folder))
         self.history = await asyncio.to_thread(History, folder / HISTORY)
         stack.push_async_callback(self._close_history)
+        self._enrolment = Enrolment(self.state, self._now_ms)
         self._tables = await self._read_tables()
         self.setup = await asyncio.to_thread(self._reloader.load, self._tables)
         await self._watch()
@@ -284,7 +285,7 @@ class Daemon:
                 self._says("error", "watch list", f"what was added by command cannot be read: {sentence}")
         if self._next is None:
             return
-        new = await enrol(self._next, self.state, self._now_ms(), has_history=len(self.history) > 0)
+        new = await self._enrolment.enrol(self._next, has_history=len(self.history) > 0)
         self.watchlist, self._next = self._next, None
         self._says("info", "watch list", f"{len(self.watchlist):,} items are watched, {new:,} of them newly")
         if self.is_started:

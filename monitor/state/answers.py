@@ -207,28 +207,29 @@ class Answers:
         query = "SELECT DISTINCT url FROM certificates WHERE url != '' AND not_after_ms >= ? ORDER BY url"
         return await self._database.read(lambda connection: [row[0] for row in connection.execute(query, (now_ms,))])
 
-    async def enrolled(self, hashes: Sequence[int]) -> array[int]:
-        """Since when each of these items (hashes of their ids) is watched; 0 for one that was not."""
+    async def enrolled(self) -> tuple[array[int], array[int]]:
+        """Every item that is watched, as a hash of its id, in order; and since when."""
 
-        def work(connection: sqlite3.Connection) -> array[int]:
-            _note_watched(connection, hashes)
-            query = "SELECT added_ms FROM watched LEFT JOIN enrolled USING (hash) ORDER BY place"
-            found = array("Q", (row[0] or 0 for row in connection.execute(query)))
-            connection.execute("DELETE FROM watched")
-            return found
+        def work(connection: sqlite3.Connection) -> tuple[array[int], array[int]]:
+            hashes, added = array("q"), array("Q")
+            for name, added_ms in connection.execute("SELECT hash, added_ms FROM enrolled ORDER BY hash"):
+                hashes.append(name)
+                added.append(added_ms)
+            return hashes, added
 
-        return await self._database.write(work)
+        return await self._database.read(work)
 
-    async def enrol(self, hashes: Sequence[int], tasks: Sequence[tuple[str, bytes]], now_ms: int) -> None:
-        """These items are watched and no others, the new ones since now; with the tasks (kind, specification) that
-        this brings about. One that comes back later is a new one then."""
+    async def enrol(
+        self, fresh: Iterable[int], gone: Iterable[int], tasks: Sequence[tuple[str, bytes]], now_ms: int
+    ) -> None:
+        """These items are watched since now, and those no longer; with the tasks (kind, specification) that this
+        brings about, in one transaction."""
+        added = [(name, now_ms) for name in fresh]
+        removed = [(name,) for name in gone]
 
         def work(connection: sqlite3.Connection) -> None:
-            _note_watched(connection, hashes)
-            connection.execute("DELETE FROM enrolled WHERE hash NOT IN (SELECT hash FROM watched)")
-            query = "INSERT INTO enrolled SELECT DISTINCT hash, ? FROM watched WHERE true ON CONFLICT DO NOTHING"
-            connection.execute(query, (now_ms,))
-            connection.execute("DELETE FROM watched")
+            connection.executemany("DELETE FROM enrolled WHERE hash = ?", removed)
+            connection.executemany("INSERT INTO enrolled VALUES (?, ?) ON CONFLICT DO NOTHING", added)
             query = "INSERT INTO tasks (kind, spec, created_ms) VALUES (?, ?, ?)"
             connection.executemany(query, [(kind, spec, now_ms) for kind, spec in tasks])
 
@@ -246,12 +247,6 @@ class Answers:
         """Keep a value under a name."""
         query = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
         await self._database.write(lambda connection: connection.execute(query, (key, value)))
-
-
-def _note_watched(connection: sqlite3.Connection, hashes: Sequence[int]) -> None:
-    """Put them into a table of this connection, in their order; it is empty before and after."""
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS watched (place INTEGER PRIMARY KEY, hash INTEGER NOT NULL)")
-    connection.executemany("INSERT INTO watched (hash) VALUES (?)", ((each,) for each in hashes))
 
 
 def insert_learned(

@@ -183,7 +183,7 @@ async def test_one_entry_again(two):
 
 
 async def test_one_entry_again_over_rfc_6962_is_proven_again(two):
-    """Where the log serves another one than it signed, that is judged, as seen: nothing is called proven that is not."""
+    """Where the log serves another than it signed, that is judged, as seen: nothing is proven that is not."""
     one, _ = two.sims.values()
     one.add(123)
     one.add(700)

@@ -100,16 +100,19 @@ async def test_since_when_items_are_watched(tmp_path):
     make_state(tmp_path, NOW)
     async with State.open(tmp_path) as state:
         answers = state.answers
-        assert list(await answers.enrolled([5, 6, 5, -7])) == [0] * 4
-        await answers.enrol([5, 6, 5], [("enrol", b"5 and 6")], NOW)
-        assert list(await answers.enrolled([-7, 6, 5, 5])) == [0, NOW, NOW, NOW]
-        await answers.enrol([6, -7], [], NOW + 9)
-        assert list(await answers.enrolled([-7, 6])) == [NOW + 9, NOW]
-        assert list(await answers.enrolled([5])) == [0]  # it went, and would be new
-        assert list(await answers.enrolled([])) == []
-        assert [(task.kind, task.spec) for task in await state.audits.tasks()] == [("enrol", b"5 and 6")]
-        await answers.enrol([], [], NOW)
-        assert list(await answers.enrolled([6])) == [0]
+
+        async def enrolled():
+            return dict(zip(*await answers.enrolled(), strict=True))
+
+        assert await enrolled() == {}
+        await answers.enrol([6, 5, 6, -7], [], [("enrol", b"these")], NOW)
+        assert list((await answers.enrolled())[0]) == [-7, 5, 6]
+        await answers.enrol([6, 8], [5, 99], [], NOW + 9)
+        assert await enrolled() == {-7: NOW, 6: NOW, 8: NOW + 9}
+        await answers.enrol([], [6], [], NOW + 10)
+        await answers.enrol([6], [], [], NOW + 11)
+        assert (await enrolled())[6] == NOW + 11  # it went, and came back
+        assert [(task.kind, task.spec) for task in await state.audits.tasks()] == [("enrol", b"these")]
 
 
 async def test_events(answers):
