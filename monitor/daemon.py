@@ -157,7 +157,7 @@ class Daemon:
         )  # fmt: skip
         self._tasks = Tasks(
             state, self.following, past, lambda: self.watchlist.items(), now_ms, says, self._told,
-            self._writer.operators,
+            self._writer.operators, lambda: self._next is None,
         )  # fmt: skip
         self._backfill = Backfill(state, self.following, now_ms, says, self._told)
         self._teller = Teller(

@@ -43,7 +43,10 @@ class Tasks:
     def __init__(
         self, state: State, following: Following, past: Past, items: Callable[[], Iterable[Item]], now_ms: Clock,
         says: Says, told: Callable[[], None], operators: Callable[[], tuple[str, ...]] = tuple,
+        is_settled: Callable[[], bool] = lambda: True,
     ) -> None:  # fmt: skip
+        """is_settled: whether all items that were enrolled are among `items`. A task is stored with their enrolment, a
+        moment before they are watched."""
         self._state = state
         self._following = following
         self._past = past
@@ -52,6 +55,7 @@ class Tasks:
         self._says = says
         self._told = told
         self._operators = operators
+        self._is_settled = is_settled
         self._why = ""
 
     async def add_rejudge(self, places: Iterable[tuple[bytes, int]]) -> None:
@@ -76,6 +80,8 @@ class Tasks:
         return left
 
     async def _do(self, task: TaskRow) -> bool:
+        if not task.progress and not self._is_settled():
+            return True
         work = await self._planned(task)
         later: list[Work] = []
         self._why = ""

@@ -103,6 +103,22 @@ async def test_what_was_there_at_enrolment_is_shown_for_a_yes_or_no(kit):
     assert await kit.tasks.work() is False
 
 
+async def test_a_task_waits_until_its_items_are_watched(kit):
+    """It is stored with their enrolment, a moment before the watch list is in force."""
+    sim = CertSim()
+    sim.add(123)
+    await kit.kit.round(sim)
+    settled = []
+    kit.tasks._is_settled = lambda: bool(settled)
+    await kit.enrol([ITEM])
+    assert await kit.tasks.work() is True
+    assert await kit.kit.alerts() == []
+    kit.watch()
+    settled.append(True)
+    assert await kit.tasks.work() is False
+    assert [row.item for row in await kit.kit.alerts()] == [ITEM]
+
+
 async def test_only_the_new_items_are_judged(kit):
     sim = CertSim()
     sim.add(123)
