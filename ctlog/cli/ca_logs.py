@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -25,6 +25,7 @@ from ctlog.errors import CtlogError, TransportError, UsageError
 if TYPE_CHECKING:
     import aiohttp
 
+    from ctlog.client.log_client import LogClient
     from ctlog.client.several import Several, SubmissionPolicy
     from ctlog.issuance import Authority
     from ctlog.wire.rfc6962 import LogKey
@@ -33,6 +34,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
 _DESCRIBE_S = 10
+_CLOSE_S = 3.0
 _TAKING = ("qualified", "usable")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -211,8 +213,14 @@ async def open_logs(
         try:
             yield Several(logs, wished, now_ms)
         finally:
-            for log in logs:
-                await log.client.close()
+            await _close([log.client for log in logs])
+
+
+async def _close(clients: Sequence[LogClient]) -> None:
+    """End what is open. A log that hangs is not waited for: all that is wanted of it came, or never will."""
+    _, left = await asyncio.wait([asyncio.create_task(client.close()) for client in clients], timeout=_CLOSE_S)
+    for task in left:
+        task.cancel()
 
 
 class Readable(NamedTuple):

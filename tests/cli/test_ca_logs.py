@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ctlog.cli import ca_logs
 from ctlog.cli.ca_logs import LogOptions, now_ms, open_authority, open_logs, policy, reading, targets
 from ctlog.errors import CtlogError, SignatureError, TransportError, UsageError
 from ctlog.issuance import Key
@@ -116,6 +118,26 @@ async def test_a_log_that_is_down_and_known_stays(tmp_path: Path) -> None:
     options = NONE._replace(log_list=listed(tmp_path / "list.json", entry), scts=1, operators=1)
     async with open_logs(options) as several:
         assert [log.operator for log in several.logs] == ["One"]
+
+
+async def test_a_log_that_hangs_is_not_waited_for_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    class Client:
+        def __init__(self, hangs: bool) -> None:
+            self.hangs = hangs
+
+        async def close(self) -> None:
+            if self.hangs:
+                await asyncio.Event().wait()
+            closed.append(self)
+
+    monkeypatch.setattr(ca_logs, "_CLOSE_S", 0.01)
+    clients = [Client(hangs=True), Client(hangs=False)]
+    await ca_logs._close(clients)  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    assert closed == clients[1:]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def test_a_ca_is_its_certificate_and_the_key_beside_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -52,3 +53,19 @@ def check_all(folder: Path, certificates: dict[str, bytes]) -> None:
     issued_before = first.count('"status": "issued"')
     assert 0 < issued_before < COUNT
     assert (folder / "second.jsonl").read_text().count('"before": true') == issued_before
+
+
+def test_a_log_that_hangs_is_no_failure(tmp_path: Path) -> None:
+    one, two = make_logs(tmp_path)
+    write_orders(tmp_path, COUNT)
+    with start_issuing(tmp_path, "issued.jsonl", "--scts", "1", "--operators", "1") as issuing:
+        while size_of(two) < COUNT // 2:
+            assert issuing.poll() is None
+            time.sleep(0.02)
+        two.process.send_signal(signal.SIGSTOP)
+        said = issuing.communicate(timeout=50)[1].decode()  # before a minute's silence ends the conversation with it
+    two.process.send_signal(signal.SIGCONT)
+    assert issuing.returncode == 0, said
+    assert len(given_out(tmp_path / "issued.jsonl", COUNT)) == COUNT
+    for log in (one, two):
+        assert log.stop() == 0
