@@ -1,13 +1,14 @@
 """The submitter's end of a bulk submission: docs/bulk-submission.md is the spec.
 
 In scope: one streamed request that is kept open, whose lines many callers may share; answers go to whoever asked, in
-the order in which they come. A log that reads slowly is felt in `ask`, which waits. Out of scope: trying again, and
-whether an answer is good (`ctlog.client.log_client`).
+the order in which they come. `ask` waits for its answers, so no more lies here than is asked for at once. Out of scope:
+trying again, and whether an answer is good (`ctlog.client.log_client`).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import aiohttp
@@ -19,7 +20,7 @@ MAX_LINE = 64 << 10
 """Bytes of one answer."""
 SILENCE_S = 60.0
 """A log that says nothing for so long, while it owes answers, is gone."""
-_IN_WAITING = 2  # writes that are made ready before the log has read the one before them
+_PART = 64 << 10  # bytes that are written at once, as far as there are so many
 _CONNECT_S = 20.0
 
 
@@ -69,7 +70,9 @@ class BulkStream:
         self.ended = False
         self._http = http
         self._headers = {**headers, "Content-Type": "application/x-ndjson"}
-        self._outgoing: asyncio.Queue[_Asked | None] = asyncio.Queue(_IN_WAITING)
+        self._outgoing: deque[_Asked] = deque()
+        self._closing = False
+        self._wake = asyncio.Event()
         self._owed: dict[int, _Asked] = {}  # by line number
         self._waiting: set[_Asked] = set()
         self._sent = 0
@@ -88,13 +91,9 @@ class BulkStream:
             self._conversation = asyncio.create_task(self._converse())
         asked = _Asked(bodies, tell)
         self._waiting.add(asked)
+        self._outgoing.append(asked)
+        self._wake.set()
         try:
-            if self._outgoing.full():
-                put = asyncio.ensure_future(self._outgoing.put(asked))
-                await asyncio.wait((put, asked.done), return_when=asyncio.FIRST_COMPLETED)
-                put.cancel()
-            else:
-                self._outgoing.put_nowait(asked)
             await asked.done
         finally:
             asked.done.cancel()
@@ -108,9 +107,8 @@ class BulkStream:
         conversation = self._conversation
         if conversation is None or self.ended:
             return
-        put = asyncio.ensure_future(self._outgoing.put(None))
-        await asyncio.wait((put, conversation), return_when=asyncio.FIRST_COMPLETED, timeout=SILENCE_S)
-        put.cancel()
+        self._closing = True
+        self._wake.set()
         await asyncio.wait((conversation,), timeout=SILENCE_S)
         conversation.cancel()
 
@@ -139,14 +137,26 @@ class BulkStream:
                     asked.done.exception()  # whoever waits is told; if nobody does, nobody needs to be
 
     async def _lines(self) -> AsyncIterator[bytes]:
-        while (asked := await self._outgoing.get()) is not None:
-            if asked.done.done():  # whoever asked has gone
-                continue
-            asked.first = self._sent + 1
-            self._sent += len(asked.bodies)
-            for number in range(asked.first, self._sent + 1):
-                self._owed[number] = asked
-            yield b"\n".join(asked.bodies) + b"\n"
+        """What is asked, as it goes out: what waits while the log reads goes together."""
+        while self._outgoing or not self._closing:
+            lines: list[bytes] = []
+            size = 0
+            while self._outgoing and size < _PART:
+                asked = self._outgoing.popleft()
+                if asked.done.done():  # whoever asked has gone
+                    continue
+                asked.first = self._sent + 1
+                self._sent += len(asked.bodies)
+                for number in range(asked.first, self._sent + 1):
+                    self._owed[number] = asked
+                lines += asked.bodies
+                size += sum(map(len, asked.bodies))
+            if lines:
+                lines.append(b"")
+                yield b"\n".join(lines)
+            elif not self._closing:
+                self._wake.clear()
+                await self._wake.wait()
 
     async def _read(self, content: aiohttp.StreamReader) -> None:
         """Raises TransportError for anything but an orderly end."""

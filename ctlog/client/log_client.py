@@ -119,8 +119,8 @@ class LogClient:
     ) -> None:  # fmt: skip
         """`url` is the log's submission prefix; `token` goes along as a bearer token where it is not empty.
 
-        `bulk_path` (`describe` tells it) makes `add_many` one streamed request; where the log has no such call after
-        all, single ones take its place.
+        `bulk_path` (`describe` tells it) makes all that is under way in `add_many` share one streamed request, also
+        where each call brings one; where the log has no such call after all, single ones take its place.
         """
         self.url = url.rstrip("/")
         self.key = key
@@ -132,6 +132,7 @@ class LogClient:
         self._open_at = 0.0  # event loop time before which nothing is sent: one busy answer slows all
         self._silent_since: float | None = None  # when it was first asked after it last settled a submission
         self._failing = False
+        self._under_way = 0  # submissions of `add_many`
         self._texts: dict[bytes, str] = {}  # issuers in base64, since they repeat
 
     @property
@@ -167,17 +168,20 @@ class LogClient:
         They are all of one kind, certificates or precertificates. Raises GaveUp.
         """
         waiting = dict(enumerate(submissions))
-        if self._bulk_path and len(waiting) > 1:
-            await self._add_in_bulk(waiting, tell)
+        self._under_way += len(waiting)
+        try:
+            if self._bulk_path and self._under_way > 1:
+                await self._add_in_bulk(waiting, tell)
+            await _all(self._add_one(place, one, tell) for place, one in waiting.items())
+        finally:
+            self._under_way -= len(submissions)
 
-        async def one(place: int) -> None:
-            try:
-                promise: Promise = await self.add(submissions[place])
-            except CtlogError as error:
-                promise = error
-            tell(place, promise)
-
-        await _all(one(place) for place in waiting)
+    async def _add_one(self, place: int, submission: Submission, tell: Callable[[int, Promise], None]) -> None:
+        try:
+            promise: Promise = await self.add(submission)
+        except CtlogError as error:
+            promise = error
+        tell(place, promise)
 
     async def _add_in_bulk(self, waiting: dict[int, Submission], tell: Callable[[int, Promise], None]) -> None:
         """Take from `waiting` what is settled; what is left when the log offers no such call stays there."""

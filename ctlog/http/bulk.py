@@ -28,7 +28,7 @@ CALLS = ("add-chain", "add-pre-chain")
 
 STREAMS = 16  # conversations at once ...
 STREAMS_OF_ONE = 4  # ... and of one source, or whoever lets a few lie idle keeps everybody else out
-WINDOW_LINES = 512  # of one conversation, in work: what 4,000 a second need when an answer takes 0.1 s
+WINDOW_LINES = 1024  # of one conversation, in work: what 4,000 a second need when an answer takes a quarter of one
 WINDOW_BYTES = 4 << 20  # the same; one line may be longer than that only where the limit of a submission is
 GROUP = 64  # lines that take their steps together
 _POLL_S = 0.002  # how often a full pool is looked at

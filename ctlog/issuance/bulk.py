@@ -50,7 +50,7 @@ from ctlog.issuance.ordered import Build
 from ctlog.issuance.orders import BadOrder, Order
 
 GROUP = 64  # orders that take each step together
-GROUPS = 12  # such groups under way at once: what keeps signer, disk and logs busy while others are waited for
+GROUPS = 24  # such groups under way at once: what keeps signer, disk and logs busy while others are waited for
 _CONCERNS_ALL = frozenset(("submitter-not-allowed",))
 
 T = TypeVar("T")

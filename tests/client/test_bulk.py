@@ -227,9 +227,7 @@ async def test_who_stops_waiting_does_not_disturb_the_others(peer: Both) -> None
         await ask(stream, [b"too late"])
 
 
-async def test_who_goes_unsent_takes_no_answers_from_those_before(
-    peer: Both, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_goes_unsent_takes_no_answers_from_those_before(peer: Both) -> None:
     """What was never sent has no numbers yet: giving it up must not touch lines 0 and on, which are others'."""
     log, new = peer
     go = asyncio.Event()
@@ -242,10 +240,24 @@ async def test_who_goes_unsent_takes_no_answers_from_those_before(
     stream = new()
     first = asyncio.create_task(ask(stream, [b"a", b"b", b"c"]))
     await asyncio.sleep(0.05)
-    monkeypatch.setattr(stream, "_outgoing", asyncio.Queue())  # the log reads nothing more
     second = asyncio.create_task(ask(stream, [b"d", b"e", b"f"]))
     await asyncio.sleep(0)
     second.cancel()
-    await asyncio.gather(second, return_exceptions=True)
+    with pytest.raises(asyncio.CancelledError):
+        await second
     go.set()
     assert sorted(await asyncio.wait_for(first, 5)) == [0, 1, 2]
+    await stream.close()
+    assert len(log.lines) == 3
+
+
+async def test_what_is_asked_at_the_same_time_goes_together(peer: Both) -> None:
+    log, new = peer
+    stream = new()
+    told = await asyncio.gather(*(ask(stream, [b"%d" % n]) for n in range(50)))
+    assert [list(each) for each in told] == [[0]] * 50
+    last = asyncio.create_task(ask(stream, [b"x"]))
+    await asyncio.sleep(0)
+    last.cancel()
+    await asyncio.wait_for(stream.close(), 5)  # although all that was left to write has gone
+    assert (log.requests, len(log.lines)) == (1, 50)

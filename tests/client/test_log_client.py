@@ -201,6 +201,19 @@ async def test_one_alone_needs_no_conversation(log: FakeLog) -> None:
     assert log.paths == ["add-pre-chain"]
 
 
+async def test_callers_that_bring_one_each_share_a_conversation(log: FakeLog) -> None:
+    """All but the first, which is alone when it comes."""
+    async with session() as http:
+        client = LogClient(log.url, KEY, http, bulk_path=BULK)
+        told: list[Any] = []
+        for _ in range(2):
+            calls = (client.add_many([one], lambda _, promise: told.append(promise)) for one in SUBMISSIONS)
+            await asyncio.gather(*calls)
+        await client.close()
+    assert all(isinstance(promise, SignedCertificateTimestamp) for promise in told)
+    assert sorted(log.paths) == ["add-pre-chain"] * 2 + ["bulk add-pre-chain"] * 38
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
