@@ -146,30 +146,44 @@ class Submissions:
     async def finish_all(self, planned: Sequence[Planned], name: str, tell: Tell) -> None:
         """The other steps, each taken for all before the next; `tell` is called once for each, with its place in
         `planned`, as soon as its outcome is known."""
-        unpooled = len(planned)
+        unpooled, waiting = len(planned), 0
+        through: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        async def finish(at: int, pending: PendingEntry) -> None:
-            nonlocal unpooled
-            unpooled -= 1
-            self._unpooled -= 1
+        def sequenced(at: int, paid: _Paid, done: asyncio.Future[Sequenced]) -> None:
+            nonlocal waiting
+            pending = planned[at].pending
             try:
-                place, new = await self._sequence(pending)
+                place = done.result()
+                new = paid.settle(place)
                 leaf = self._log.form.leaf(pending, place.index, place.timestamp_ms)
                 answer = self._answer(place, self._log.signer.digitally_sign(leaf))
             except Exception as error:
+                paid.give_back()
                 self._refused(name, error)
                 tell(at, error)
             else:
                 self._metrics.accepted(name, new)
                 tell(at, answer)
+            waiting -= 1
+            if not waiting and not through.done():
+                through.set_result(None)
 
         try:
-            checked = await self._verifier.verify_each([each.checks for each in planned])
-            for at, bad in enumerate(checked):
-                if bad is not None:
-                    self._refused(name, bad)
-                    tell(at, bad)
-            await asyncio.gather(*(finish(at, each.pending) for at, each in enumerate(planned) if checked[at] is None))
+            for at, bad in enumerate(await self._verifier.verify_each([each.checks for each in planned])):
+                unpooled -= 1
+                self._unpooled -= 1
+                try:
+                    if bad is not None:
+                        raise bad
+                    paid, place = await self._enter(planned[at].pending)
+                except Exception as error:
+                    self._refused(name, error)
+                    tell(at, error)
+                else:  # no task for each: what remains to be done takes no waiting
+                    waiting += 1
+                    place.add_done_callback(partial(sequenced, at, paid))
+            if waiting:
+                await through
         finally:
             self._unpooled -= unpooled
 
@@ -226,22 +240,55 @@ class Submissions:
 
     async def _sequence(self, pending: PendingEntry) -> tuple[Sequenced, bool]:
         """A place in the log; and whether it is a new one, which its issuer and root pay for."""
-        now_s = time.monotonic()
-        size = self._log.head.size
+        paid, entered = await self._enter(pending)
+        try:
+            place = await entered
+            return place, paid.settle(place)
+        finally:
+            paid.give_back()
+
+    async def _enter(self, pending: PendingEntry) -> tuple[_Paid, asyncio.Future[Sequenced]]:
+        """Pay for a place, and ask for it."""
         costs = (self._gate.issuers, pending.issuers[0].fingerprint), (self._gate.roots, pending.root)
-        paid: list[tuple[Buckets, bytes]] = []
-        new = False
+        paid = _Paid(costs, self._log.head.size)
+        try:
+            await self._log.keep(pending)
+            return paid, self._log.enter(pending)
+        except BaseException:
+            paid.give_back()
+            raise
+
+
+class _Paid:
+    """What issuer and root have paid for a place. It is given back unless the place turns out to be a new one."""
+
+    __slots__ = ("_now_s", "_paid", "_size")
+
+    def __init__(self, costs: Sequence[tuple[Buckets, bytes]], size: int) -> None:
+        """Pay. `size`: of the log before. Raises RateLimitedError; then nothing is paid."""
+        self._size = size
+        self._now_s = time.monotonic()
+        self._paid: list[tuple[Buckets, bytes]] = []
         try:
             for buckets, key in costs:
-                buckets.take(key, now_s)
-                paid.append((buckets, key))
-            place = await self._log.add(pending)
-            new = place.index >= size
-        finally:
-            if not new:
-                for buckets, key in paid:
-                    buckets.give_back(key, now_s)
-        return place, new
+                buckets.take(key, self._now_s)
+                self._paid.append((buckets, key))
+        except BaseException:
+            self.give_back()
+            raise
+
+    def settle(self, place: Sequenced) -> bool:
+        """Whether the place is a new one, for which the price is kept."""
+        new = place.index >= self._size
+        if new:
+            self._paid.clear()
+        return new
+
+    def give_back(self) -> None:
+        """Give back what was not kept."""
+        for buckets, key in self._paid:
+            buckets.give_back(key, self._now_s)
+        self._paid.clear()
 
 
 def decode_chain(body: bytes) -> list[bytes]:

@@ -25,7 +25,9 @@ class Check(Protocol):
         """Raises RefusedError when it does not verify."""
 
 
-_Waiting = tuple[Sequence[Check], "asyncio.Future[None]"]
+_Outcomes = list[Exception | None]
+_Waiting = tuple[Sequence[Sequence[Check]], "asyncio.Future[_Outcomes]"]
+"""Submissions that are told together, each with its checks."""
 
 
 class Verifier:
@@ -39,84 +41,80 @@ class Verifier:
 
     async def verify(self, checks: Sequence[Check]) -> None:
         """Run all `checks`; raises what the first bad one raises."""
-        if not checks:
-            return
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._put(loop, [(checks, done)])
-        await done
+        if checks:
+            (error,) = await self._put([checks])
+            if error is not None:
+                raise error
 
     async def verify_each(self, submissions: Sequence[Sequence[Check]]) -> list[Exception | None]:
         """For each submission None, or what its first bad check raised; none of it is raised here."""
-        loop = asyncio.get_running_loop()
-        waiting: list[_Waiting] = [(checks, loop.create_future()) for checks in submissions]
-        self._put(loop, waiting)
-        outcomes: list[Exception | None] = []
-        for _, done in waiting:
-            try:
-                await done
-            except Exception as error:
-                outcomes.append(error)
-            else:
-                outcomes.append(None)
-        return outcomes
+        parts = [self._put(submissions[at : at + BATCH]) for at in range(0, len(submissions), BATCH)]
+        return [outcome for part in parts for outcome in await part]
 
     def close(self) -> None:
         """Finish what is under way and end the threads."""
         if self._executor is not None:
             self._executor.shutdown(wait=True)
 
-    def _put(self, loop: asyncio.AbstractEventLoop, submissions: list[_Waiting]) -> None:
-        if submissions and not self._waiting:  # after this turn's other requests have joined
+    def _put(self, submissions: Sequence[Sequence[Check]]) -> asyncio.Future[_Outcomes]:
+        loop = asyncio.get_running_loop()
+        if not self._waiting:  # after this turn's other requests have joined
             if self._executor is None:
                 loop.call_soon(self._run_in_loop, loop)
             elif self._busy < self._threads:
                 loop.call_soon(self._hand_over, loop)
-        self._waiting += submissions
+        done: asyncio.Future[_Outcomes] = loop.create_future()
+        self._waiting.append((submissions, done))
+        return done
+
+    def _take(self, size: int) -> list[_Waiting]:
+        """What waited for longest, of `size` submissions together or little more."""
+        at = 0
+        while at < len(self._waiting) and size > 0:
+            size -= len(self._waiting[at][0])
+            at += 1
+        taken, self._waiting = self._waiting[:at], self._waiting[at:]
+        return taken
 
     def _run_in_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch, self._waiting = self._waiting[:BATCH_IN_LOOP], self._waiting[BATCH_IN_LOOP:]
+        batch = self._take(BATCH_IN_LOOP)
         _tell(batch, _outcomes(batch))
         if self._waiting:
             loop.call_soon(self._run_in_loop, loop)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting and self._busy < self._threads and self._executor is not None:
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            batch = self._take(BATCH)
             self._busy += 1
             self._executor.submit(self._work, loop, batch)
 
     def _work(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting]) -> None:
         loop.call_soon_threadsafe(self._finish, loop, batch, _outcomes(batch))
 
-    def _finish(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], outcomes: list[Exception | None]) -> None:
+    def _finish(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting], outcomes: list[_Outcomes]) -> None:
         self._busy -= 1
         _tell(batch, outcomes)
         self._hand_over(loop)
 
 
-def _outcomes(batch: list[_Waiting]) -> list[Exception | None]:
-    """For each submission None, or what its first bad check raised."""
-    found: list[Exception | None] = []
-    for checks, _ in batch:
-        try:
-            for check in checks:
-                check.run()
-        except Exception as error:
-            found.append(error)
-        else:
-            found.append(None)
-    return found
+def _outcomes(batch: list[_Waiting]) -> list[_Outcomes]:
+    return [[_outcome(checks) for checks in submissions] for submissions, _ in batch]
 
 
-def _tell(batch: list[_Waiting], outcomes: list[Exception | None]) -> None:
-    for (_, done), error in zip(batch, outcomes, strict=True):
-        if done.done():  # its request was cancelled
-            continue
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
+def _outcome(checks: Sequence[Check]) -> Exception | None:
+    """None, or what the first bad check raised."""
+    try:
+        for check in checks:
+            check.run()
+    except Exception as error:
+        return error
+    return None
+
+
+def _tell(batch: list[_Waiting], outcomes: list[_Outcomes]) -> None:
+    for (_, done), outcome in zip(batch, outcomes, strict=True):
+        if not done.done():  # else its request was cancelled
+            done.set_result(outcome)
 
 
 def threads_for(configured: int) -> int:

@@ -76,15 +76,9 @@ class Log(Generic[E]):
     """One log, the only writer of its shelves. `open` makes it, one task runs `run`, anybody calls the rest."""
 
     def __init__(
-        self,
-        shelves: Shelves,
-        signer: Signer,
-        form: EntryForm[E],
-        committer: Committer[E],
-        clock: Clock,
-        settings: Settings,
-        on_batch: Callable[[BatchReport], None] | None,
-    ) -> None:
+        self, shelves: Shelves, signer: Signer, form: EntryForm[E], committer: Committer[E], clock: Clock,
+        settings: Settings, on_batch: Callable[[BatchReport], None] | None,
+    ) -> None:  # fmt: skip
         """For `open`, which recovers first."""
         self.shelves = shelves
         self.signer = signer
@@ -94,14 +88,12 @@ class Log(Generic[E]):
         self._standing = committer.standing
         self._clock, self._on_batch = clock, on_batch
         self._pool: Pool[E, Sequenced] = Pool(settings.pool_size, settings.retry_after_s, self._on_first)
-        self._places = Places(shelves, form)
+        self._places, self._attachments = Places(shelves, form), Attachments(shelves.public)
         room = settings.min_free_bytes, settings.min_free_share
         self._upkeep = Upkeep(shelves, form.kinds, settings.partial_age_ms, *room)
-        self._attachments = Attachments(shelves.public)
-        self._wake = asyncio.Event()
+        self._wake, self._ended = asyncio.Event(), asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._running = self._closing = False
-        self._ended = asyncio.Event()
         self._freezing: asyncio.Future[None] | None = None
         self._fatal: FatalError | None = None
         self._trouble: str | None = None
@@ -189,6 +181,11 @@ class Log(Generic[E]):
         Raises PoolFullError or BusyError (try again), FrozenError (never again), StoreError (this batch failed, or its
         head is not visible yet: try again), FatalError (the process is about to end).
         """
+        await self.keep(entry)
+        return await self.enter(entry)
+
+    async def keep(self, entry: E) -> None:
+        """What comes before `enter`: whatever belongs to the entry is durable. Raises as `add`."""
         self._check_open()
         attachments = self.form.attachments(entry)
         if not self._attachments.has(attachments):
@@ -197,8 +194,11 @@ class Log(Generic[E]):
             except FatalError as error:
                 self._end(error)
                 raise
-            self._check_open()
-        return await self._pool.add(entry, self.form.key(entry), self.form.is_low(entry))
+
+    def enter(self, entry: E) -> asyncio.Future[Sequenced]:
+        """`add` for an entry that was kept; its place, or what `add` raises, is the future's. Raises as `add`, too."""
+        self._check_open()
+        return self._pool.add(entry, self.form.key(entry), self.form.is_low(entry))
 
     def _check_open(self) -> None:
         if self._fatal is not None:
