@@ -2,8 +2,8 @@
 
     python benchmarks/bench_issuance.py [--count 20000] [--singles 6000] [--logs 1] [--json]
 
-The CA is this process, the log a real `ctlog serve` with every fsync and its default pool; both have the machine's two
-cores between them. Each certificate: an order (a delegate's, for one number, with a key of its own), a precertificate
+The CA is this process, the log a real `ctlog serve` with every fsync; both have the machine's two cores between them.
+Each certificate: an order (a delegate's, for one number, with a key of its own), a precertificate
 signed and submitted, the chain verified by the log, the SCT verified by the CA, embedded, the final certificate signed
 and compared with what was logged.
 
@@ -29,7 +29,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -60,10 +60,10 @@ from ctlog.issuance.ordered import Terms, delegate_orders
 from ctlog.issuance.orders import Order
 from ctlog.roots import RootsStore
 from ctlog.tn.numbers import TelephoneNumber
-from ctlog.wire.rfc6962 import LogKey
 
 TERMS = Terms(30, clock_ms)
 SAMPLE = 200
+Tell = Callable[[bytes], None]
 
 
 def main() -> None:
@@ -82,8 +82,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--singles", type=int, default=6_000, help="certificates one by one, each way (default 6,000)")
     parser.add_argument("--logs", type=int, default=1, help="local logs, of which each must promise each certificate")
     parser.add_argument("--dir", default=None, help="where logs and journal lie (default: the temporary folder)")
-    parser.add_argument("--period-ms", type=int, default=Pool().period_ms)
-    parser.add_argument("--pool", type=int, default=Pool().size)
+    parser.add_argument("--period-ms", type=int, default=5, help="of the log's batches, one by one (default 5)")
+    parser.add_argument("--pool", type=int, default=1024, help="places in the log's pool, in bulk (default 1024)")
     parser.add_argument("--wait", type=float, default=0, help="before each phase wait, for so many seconds at most, "
                         "until nobody else uses the machine")
     parser.add_argument("--json", action="store_true")
@@ -91,29 +91,48 @@ def parse_options() -> argparse.Namespace:
 
 
 async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    report: dict[str, Any] = {"machine": machine(), "logs": options.logs, "period_ms": options.period_ms,
-                              "pool": options.pool}
+    report: dict[str, Any] = {"machine": machine(), "logs": options.logs}
     report["verify_us"], report["sign_us"], _ = reference_costs()
+    report["bare_us"] = round(3 * report["sign_us"] + 2 * options.logs * report["verify_us"], 1)
     report["fsync_idle_ms"] = fsync_cost(folder)
     say(options, "making keys")
     authority = issuance.example_authority(clock_ms())
-    orders = made_orders(2 * options.singles + options.count)
-    with ExitStack() as stack:
-        servers = [stack.enter_context(served(await made_log(options, folder, authority, at), {0, 1}))
-                   for at in range(options.logs)]
-        for name, stream in (("one by one", True), ("a request each", False)):
-            say(options, name)
-            some, orders = orders[: options.singles], orders[options.singles :]
-            async with logs_of(servers, stream=stream) as several:
-                report[name] = await phase(options, servers, one_by_one(authority, several, some), len(some))
-        async with logs_of(servers, stream=True) as several:
-            say(options, "bulk")
-            issued: list[Issued] = []
-            run = in_bulk(authority, several, folder, orders, issued)
-            report["bulk"] = await phase(options, servers, run, options.count)
-        check(authority, issued, [log.client.key for log in several.logs], servers, 2 * options.singles + options.count)
-    report["bare_us"] = round(3 * report["sign_us"] + 2 * options.logs * report["verify_us"], 1)
+    singles, many = Pool(period_ms=options.period_ms), Pool(size=options.pool)
+    for name, pool, count in (
+        ("one by one", singles, options.singles), ("a request each", singles, options.singles),
+        ("bulk", many, options.count),
+    ):  # fmt: skip
+        say(options, name)
+        report[name] = await phase(options, folder / name.replace(" ", "-"), authority, name, pool, count)
     return report
+
+
+async def phase(options: argparse.Namespace, folder: Path, authority: issuance.Authority, name: str, pool: Pool,
+                count: int) -> dict[str, Any]:
+    """Issue `count` certificates into new logs."""
+    orders = made_orders(count)
+    issued: list[bytes] = []
+    with ExitStack() as stack:
+        logs = [await made_log(folder / str(at), pool, authority) for at in range(options.logs)]
+        servers = [stack.enter_context(served(log, {0, 1})) for log in logs]
+        async with logs_of(servers, stream=name != "a request each") as several:
+            run = (in_bulk(authority, several, folder, orders, issued.append) if name == "bulk" else
+                   one_by_one(authority, several, orders, issued.append))  # fmt: skip
+            wait_for_quiet(options.wait)
+            gc.collect()
+            cpu, own, busy = sum(server.cpu_s() for server in servers), time.process_time(), busy_s()
+            began = time.perf_counter()
+            await run
+            seconds = time.perf_counter() - began
+            cpu, own = sum(server.cpu_s() for server in servers) - cpu, time.process_time() - own
+            others = max(busy_s() - busy - cpu - own, 0) / seconds
+        check(authority, issued, several, servers, count)
+        return {
+            "per_second": round(count / seconds, 1), "issued": count,
+            "ca_cpu_us": round(own / count * 1e6, 1), "log_cpu_us": round(cpu / count * 1e6, 1),
+            "cores_used": round((cpu + own) / seconds, 2), "others_core": round(others, 2),
+            "period_ms": pool.period_ms, "pool": pool.size, "log_rss_mb": max(server.rss_mb() for server in servers),
+        }
 
 
 def made_orders(count: int) -> list[Order]:
@@ -122,14 +141,13 @@ def made_orders(count: int) -> list[Order]:
             for n in range(count)]
 
 
-async def made_log(options: argparse.Namespace, folder: Path, authority: issuance.Authority, at: int) -> Path:
-    log = folder / f"log{at}"
-    config = Config(origin=f"bench.example/log{at}", monitoring_url="http://127.0.0.1:1/",
-                    limits=Limits(source_rate=0, issuer_rate=0, root_rate=0),
-                    pool=Pool(period_ms=options.period_ms, size=options.pool))
-    await create(log, config)
-    RootsStore(log / "roots").add_certificates([(authority.chain[-1], "bench", "bench")], "bench", clock_ms())
-    return log
+async def made_log(folder: Path, pool: Pool, authority: issuance.Authority) -> Path:
+    folder.parent.mkdir(exist_ok=True)
+    config = Config(origin=f"bench.example/{folder.name}", monitoring_url="http://127.0.0.1:1/", pool=pool,
+                    limits=Limits(source_rate=0, issuer_rate=0, root_rate=0))
+    await create(folder, config)
+    RootsStore(folder / "roots").add_certificates([(authority.chain[-1], "bench", "bench")], "bench", clock_ms())
+    return folder
 
 
 @asynccontextmanager
@@ -146,53 +164,37 @@ async def logs_of(servers: list[Server], *, stream: bool) -> AsyncIterator[Sever
             await log.client.close()
 
 
-async def one_by_one(authority: issuance.Authority, several: Several, orders: list[Order]) -> None:
+async def one_by_one(authority: issuance.Authority, several: Several, orders: list[Order], tell: Tell) -> None:
     issuer, build = Issuer(authority, several), delegate_orders(authority, TERMS)
     waiting = iter(orders)
 
     async def work() -> None:
         for order in waiting:
-            await issuer.issue(build(order))
+            tell((await issuer.issue(build(order))).certificate)
 
     await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
 
 
 async def in_bulk(authority: issuance.Authority, several: Several, folder: Path, orders: list[Order],
-                  issued: list[Issued]) -> None:
+                  tell: Tell) -> None:
     journal = open_journal(folder / "journal", authority)
 
     def report(outcome: Outcome) -> None:
         assert isinstance(outcome, Issued), outcome
-        issued.append(outcome)
+        tell(outcome.certificate)
 
     await BulkIssuer(authority, several, journal, delegate_orders(authority, TERMS)).run(iter(orders), report)
     assert journal.counts() == (len(orders), len(orders))
     journal.close()
 
 
-async def phase(options: argparse.Namespace, servers: list[Server], run: Any, count: int) -> dict[str, Any]:
-    wait_for_quiet(options.wait)
-    gc.collect()
-    cpu, own, busy = sum(server.cpu_s() for server in servers), time.process_time(), busy_s()
-    began = time.perf_counter()
-    await run
-    seconds = time.perf_counter() - began
-    cpu, own = sum(server.cpu_s() for server in servers) - cpu, time.process_time() - own
-    others = max(busy_s() - busy - cpu - own, 0) / seconds
-    return {
-        "per_second": round(count / seconds, 1), "issued": count,
-        "ca_cpu_us": round(own / count * 1e6, 1), "log_cpu_us": round(cpu / count * 1e6, 1),
-        "cores_used": round((cpu + own) / seconds, 2), "others_core": round(others, 2),
-        "log_rss_mb": max(server.rss_mb() for server in servers),
-    }
-
-
-def check(authority: issuance.Authority, issued: list[Issued], keys: list[LogKey], servers: list[Server],
+def check(authority: issuance.Authority, issued: list[bytes], several: Several, servers: list[Server],
           count: int) -> None:
     """Raises when what was issued is not good, or not all of it was logged."""
-    for one in random.Random(1).sample(issued, min(SAMPLE, len(issued))):
-        for key in keys:
-            verify_embedded_sct(one.certificate, authority.chain, key, clock_ms())
+    assert len(set(issued)) == count
+    for certificate in random.Random(1).sample(issued, min(SAMPLE, count)):
+        for log in several.logs:
+            verify_embedded_sct(certificate, authority.chain, log.client.key, clock_ms())
     sizes = [server.size() for server in servers]
     assert sizes == [count] * len(servers), sizes
 
@@ -204,7 +206,7 @@ def as_text(report: dict[str, Any]) -> str:
         f"P-256 signature {report['sign_us']} us, verification {report['verify_us']} us: {bare} us for each of "
         f"{report['logs']} log(s), so {2e6 / bare:.0f} a second on two idle cores",
         f"the disk alone, 4 KiB and fsync: p50 {report['fsync_idle_ms']['p50']} ms, "
-        f"p99 {report['fsync_idle_ms']['p99']} ms; pool {report['pool']} entries every {report['period_ms']} ms",
+        f"p99 {report['fsync_idle_ms']['p99']} ms",
     ]
     for name in ("one by one", "a request each", "bulk"):
         found = report[name]
@@ -212,7 +214,8 @@ def as_text(report: dict[str, Any]) -> str:
         lines.append(
             f"{name:14} {found['per_second']:7.0f}/s  CPU each: CA {found['ca_cpu_us']:.0f} us, log(s) "
             f"{found['log_cpu_us']:.0f} us, {both / bare:.2f} x the bare operations; {found['cores_used']} of 2 cores, "
-            f"other programs {found['others_core']}; log {found['log_rss_mb']} MB")
+            f"other programs {found['others_core']}; a pool of {found['pool']} every {found['period_ms']} ms; log "
+            f"{found['log_rss_mb']} MB")
     return "\n".join(lines)
 
 

@@ -124,6 +124,8 @@ def _orders(path: Path) -> Iterator[tuple[BinaryIO, int | None]]:
 
 
 def _run(work: _Work, path: Path, logs: LogOptions, file: BinaryIO, tally: _Tally) -> None:
+    import gc
+
     import uvloop
 
     from ctlog.issuance.bulk import BulkIssuer, open_journal
@@ -135,6 +137,7 @@ def _run(work: _Work, path: Path, logs: LogOptions, file: BinaryIO, tally: _Tall
                                 precertificate_signer=work.signer)  # fmt: skip
             await issuer.run(read_orders(file), tally.report)
 
+    gc.set_threshold(50_000, 20, 100)  # thousands of values are under way at once, hardly any in cycles: 5 % less CPU
     journal = open_journal(path, work.authority, detached=work.detached, precertificate_signer=work.signer)
     try:
         uvloop.run(issue_all(journal))
