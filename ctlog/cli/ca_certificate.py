@@ -216,7 +216,7 @@ async def _issue(
 ) -> Issued:  # fmt: skip
     from ctlog.issuance.issuer import Issuer
 
-    async with open_logs(logs, now_ms() + days * _DAY_MS) as several:
+    async with open_logs(logs, now_ms() + days * _DAY_MS, bulk=False) as several:
         issuer = Issuer(authority, several, precertificate_signer=signer, submit_final=submit_final)
         return await (issuer.issue_detached(tbs) if detached else issuer.issue(tbs))
 

@@ -184,29 +184,30 @@ def _takes(interval: tuple[int, int] | None, until_ms: int | None) -> bool:
 
 @asynccontextmanager
 async def open_logs(
-    options: LogOptions, until_ms: int | None = None, connections: int = 64
+    options: LogOptions, until_ms: int | None = None, *, bulk: bool = True
 ) -> AsyncIterator[Several]:
     """The logs for certificates that end at `until_ms`, ready to be submitted to; a token comes from the environment
     variable CTLOG_TOKEN.
 
-    A log that is down and whose key is not known is left out, and named. Raises UsageError for a policy that can never
-    be met; TransportError where it could be, if that log were there.
+    bulk: whether they are asked where they take many in one request. A log that is down and whose key is not known is
+    left out, and named. Raises UsageError for a policy that can never be met; TransportError where it could be, if that
+    log were there.
     """
     from ctlog.client.log_client import LogClient, session
     from ctlog.client.several import ENOUGH, Destination, Several, check_policy, judge
 
     wanted, wished = targets(options, now_ms(), until_ms), policy(options)
     check_policy(wished, [target.operator for target in wanted])
-    async with session(connections) as http:
-        described = await asyncio.gather(*(_describe(http, target) for target in wanted))
+    async with session() as http:
+        described = await asyncio.gather(*(_describe(http, target, bulk) for target in wanted))
         logs = []
         for target, found in zip(wanted, described, strict=True):
             if isinstance(found, CtlogError):
                 say_error(f"{found}: it is left out.")
                 continue
-            key, bulk = found
+            key, path = found
             _say_believed(target, key)
-            client = LogClient(target.url, key, http, token=os.environ.get("CTLOG_TOKEN", ""), bulk_path=bulk)
+            client = LogClient(target.url, key, http, token=os.environ.get("CTLOG_TOKEN", ""), bulk_path=path)
             logs.append(Destination(client, target.operator))
         if judge(wished, [log.operator for log in logs]) != ENOUGH:
             raise next(found for found in described if isinstance(found, CtlogError))
@@ -240,7 +241,7 @@ async def reading(options: LogOptions) -> AsyncIterator[tuple[aiohttp.ClientSess
         logs = []
         for target in wanted:
             if target.key is None:
-                found = await _describe(http, target)
+                found = await _describe(http, target, bulk=False)
                 if isinstance(found, CtlogError):
                     say_error(f"{found}: it is left out.")
                     continue
@@ -256,10 +257,12 @@ def _say_believed(target: Target, key: LogKey) -> None:
         say_error(f"The key that {target.url} publishes is believed; its log id is {key.log_id.hex()}.")
 
 
-async def _describe(http: aiohttp.ClientSession, target: Target) -> tuple[LogKey, str] | CtlogError:
-    """A log's key, and where it takes bulk submissions; or why it cannot be used."""
+async def _describe(http: aiohttp.ClientSession, target: Target, bulk: bool) -> tuple[LogKey, str] | CtlogError:
+    """A log's key, and where it takes bulk submissions, if that is wanted; or why it cannot be used."""
     from ctlog.client.log_client import describe
 
+    if target.key is not None and not bulk:
+        return target.key, ""
     try:
         async with asyncio.timeout(_DESCRIBE_S):
             found = await describe(http, target.url)
