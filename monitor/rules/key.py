@@ -103,7 +103,8 @@ def _weakness(spki: bytes) -> str | None:
     try:
         key = load_key(spki, "it")
     except CtlogError as error:
-        return f"is no good one: {say(str(error), 120)}"
+        said = str(error).removeprefix("the key of it ")
+        return say(said.replace("that this log does not know", "with which no call may be signed"), 120)
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < RSA_BITS:
         return f"is an RSA key of only {key.key_size} bits"
     return None
