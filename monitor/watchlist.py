@@ -121,29 +121,30 @@ class Watchlist:
 
     def select(self, glances: list[Glance]) -> list[int]:
         """Give the positions of the entries that have to be read in full, because they may concern somebody."""
-        known = self._labels
-        named, issued, keyed = bool(self._by_holder), bool(self._by_issuer), bool(self._by_key)
-        found = []
-        if HOT is not None and not (named or issued or keyed):
-            numbers, ranges, dialling = self._numbers, self._ranges, self._dialling
-            return [
-                at
-                for at in HOT.candidates(
-                    glances, known, numbers.points, ranges.los, ranges.reach, dialling.lengths, dialling.heads
-                )
-                if self._concerns(glances[at][4])
-            ]
-        for at, (issuer, _, subject, spki, labels) in enumerate(glances):
-            touches = known.get(labels)
-            if touches is None:
-                touches = self._concerns(labels)
-            if touches or (
-                (named and self._has_name(self._subjects, subject, self._by_holder, holder_name))
-                or (issued and self._has_name(self._issuers, issuer, self._by_issuer, organisation))
+        found = self._select_by_labels(glances)
+        if self._by_holder or self._by_issuer or self._by_key:
+            found = sorted({*found, *self._select_by_names(glances)})
+        return found
+
+    def _select_by_labels(self, glances: list[Glance]) -> list[int]:
+        if HOT is None:
+            return self.match_labels([glance[4] for glance in glances])
+        numbers, ranges, dialling = self._numbers.points, self._ranges, self._dialling
+        candidates = HOT.candidates(
+            glances, self._labels, numbers, ranges.los, ranges.reach, dialling.lengths, dialling.heads
+        )
+        return [at for at in candidates if self._concerns(glances[at][4])]
+
+    def _select_by_names(self, glances: list[Glance]) -> Iterator[int]:
+        """Issuers are few, and asked about first; a holder by the part of the subject that tells him."""
+        named, keyed = bool(self._by_holder), bool(self._by_key)
+        for at, (issuer, _, subject, spki, _) in enumerate(glances):
+            if (
+                self._has_name(self._issuers, issuer, issuer, self._by_issuer, organisation)
+                or (named and self._has_holder(subject))
                 or (keyed and sha256(spki).digest() in self._by_key)
             ):
-                found.append(at)
-        return found
+                yield at
 
     def match_labels(self, batch: Sequence[tuple[Label, ...]]) -> list[int]:
         """The same by labels alone, for entries of which nothing else is known (a feed, an index)."""
@@ -189,15 +190,18 @@ class Watchlist:
     def _dialled_concerns(self, start: str, count: int) -> bool:
         return any(self._has(len(digits), int(digits), count) for digits in self._dialling.variants(start))
 
+    def _has_holder(self, subject: bytes) -> bool:
+        return self._has_name(self._subjects, telling_part(subject), subject, self._by_holder, holder_name)
+
     def _has_name(
-        self, known: dict[bytes, bool], name: bytes, items: dict[str, list[Item]], read: Callable[[bytes], str]
-    ) -> bool:
-        part = telling_part(name)
-        found = known.get(part)
+        self, known: dict[bytes, bool], key: bytes, name: bytes, items: dict[str, list[Item]],
+        read: Callable[[bytes], str],
+    ) -> bool:  # fmt: skip
+        found = known.get(key)
         if found is None:
             if len(known) >= _CACHED:
                 known.clear()
-            known[part] = found = bool(_named(items, normalise(read(name))))
+            known[key] = found = bool(_named(items, normalise(read(name))))
         return found
 
     # The whole answer -------------------------------------------------------------------------------------------------
