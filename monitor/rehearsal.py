@@ -42,14 +42,15 @@ class Rehearsed(NamedTuple):
     more: bool
 
 
-def find_places(items: Iterable[Item], history: History) -> tuple[list[Claimed], bool]:
-    """Where the history has claims about these items, in the order of logging; and whether there are more."""
+def find_places(items: Iterable[Item], history: History, *, most: int = 0) -> tuple[list[Claimed], bool]:
+    """Where the history has claims about these items, in the order of logging: the newest `most` (else MOST) of each;
+    and whether there are more."""
     past = Past(history, {})
     chosen: set[Claimed] = set()
     more = False
     for item in items:
         found = {place for piece in past.places(item) for place in piece}
-        newest = sorted(found, key=lambda place: (place.logged_ms, place.log_index))[-MOST:]
+        newest = sorted(found, key=lambda place: (place.logged_ms, place.log_index))[-(most or MOST) :]
         more |= len(newest) < len(found)
         chosen.update(newest)
     unique = {(place.log_id, place.log_index): place for place in chosen}

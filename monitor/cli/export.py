@@ -23,6 +23,7 @@ from monitor.cli.watched import read_watched
 
 if TYPE_CHECKING:
     from monitor.cli.place import Place
+    from monitor.items import Item
     from monitor.state import State
     from monitor.state.rows import AlertRow
 
@@ -95,8 +96,9 @@ def evidence(folder: Path, directory: Path) -> int:
 def item(folder: Path, item: str, output: Path | None) -> int:
     """Everything about a watched ITEM (its id, or the name of several) as JSON lines, each with its `type`.
 
-    The items as they are watched, what was learned of each, every alert with its certificate, where it was seen and to
-    whom it was told, what was authorised, and the events of its numbers.
+    The items as they are watched, what was learned of each, what was authorised, the events of their numbers, every
+    entry of any log that claims something of them, and every alert with its certificate, where it was seen and to whom
+    it was told.
     """
 
     async def work(place: Place, state: State) -> int:
@@ -205,6 +207,7 @@ async def _item(place: Place, state: State, wanted: str, out: TextIO) -> int:
     for event in await state.answers.events():
         if f"+{event.number}" in {each.text for each in items}:
             lines.append({"type": "event", **event._asdict()})
+    lines += _claims(place, items)
     for line in lines:
         _write(out, line)
     count = len(lines)
@@ -216,6 +219,22 @@ async def _item(place: Place, state: State, wanted: str, out: TextIO) -> int:
     if not items:
         say_error(f"Note: {wanted!r} is not watched any more.")
     return count
+
+
+def _claims(place: Place, items: list[Item]) -> Iterator[dict[str, Any]]:
+    """Every entry that was ever read and that claims something of these items, oldest first."""
+    from monitor.cli.watch_try import open_history
+    from monitor.rehearsal import find_places
+
+    if not items:
+        return
+    history = open_history(place)
+    try:
+        places, _ = find_places(items, history, most=sys.maxsize)
+    finally:
+        history.close()
+    for each in places:
+        yield {"type": "entry", **each._asdict(), "log_id": each.log_id.hex()}
 
 
 def _write(out: TextIO, value: dict[str, Any]) -> None:

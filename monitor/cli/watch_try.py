@@ -83,7 +83,7 @@ async def _items(place: Place, state: State, table: dict[str, Any]) -> list[Item
 async def _rehearse(place: Place, state: State, items: list[Item]) -> Rehearsed:
     from monitor.rehearsal import find_places, rehearse
 
-    history = _history(place)
+    history = open_history(place)
     total = len(find_places(items, history)[0])
     bar = progress(total, "reading", "entries")
     try:
@@ -95,7 +95,7 @@ async def _rehearse(place: Place, state: State, items: list[Item]) -> Rehearsed:
         history.close()
 
 
-def _history(place: Place) -> History:
+def open_history(place: Place) -> History:
     """Read beside a monitor that writes: a file may go between two looks, and then the next look is right."""
     from monitor.cli.init import HISTORY
     from monitor.history import History

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ctlog.tn.labels import ONE, Label
+from monitor.claims import Claim, format_claim, label_key
 from monitor.cli import export as module
+from monitor.history import History
 from tests.monitor.cli.test_alerts import ENTRY, certificate_alert, raised
 from tests.monitor_place import Monitor
 from tests.state_values import alert
@@ -64,6 +67,18 @@ def test_everything_about_an_item(told: Monitor) -> None:
     types = [line["type"] for line in told.here("export", "item", "home").lines]
     assert (types.count("item"), types.count("authorisation"), types.count("event")) == (2, 2, 2)
     assert "is not watched, and nobody was told of it" in told.here("export", "item", "nothing", code=1).err
+
+
+def test_every_entry_that_claims_it(told: Monitor) -> None:
+    history = History(told.folder / "state" / "history")
+    log = history.log_number(b"\7" * 32)
+    for at, digits in enumerate(("12025550123", "12025550199")):
+        key = label_key(Label(ONE, digits))
+        history.append(format_claim(Claim(key, 5000, 9000, 0, 0, b"sixsix", 7000, log, False, at)))
+    history.flush()
+    lines = [line for line in told.here("export", "item", "home").lines if line["type"] == "entry"]
+    history.close()
+    assert [(line["log_id"], line["log_index"]) for line in lines] == [("07" * 32, 0)]
 
 
 def test_what_is_not_watched_any_more_is_still_there(told: Monitor) -> None:
