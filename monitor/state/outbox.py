@@ -97,13 +97,16 @@ class Outbox:
         await self._database.write(work)
 
     async def mark_failed(self, ids: Sequence[int], next_ms: int | Sequence[int], error: str, now_ms: int) -> None:
-        """These did not get through; they are due again at `next_ms`, which may be given for each of them."""
+        """These did not get through; they are due again at `next_ms`, which may be given for each of them. Whatever
+        somebody answered while they were under way holds."""
         when = [next_ms] * len(ids) if isinstance(next_ms, int) else next_ms
 
         def work(connection: sqlite3.Connection) -> None:
-            what = "due_ms = ?, attempts = attempts + 1, tried_ms = coalesce(tried_ms, ?), last_error = ?"
-            rows = [(due_ms, now_ms, error[:500], each) for each, due_ms in zip(ids, when, strict=True)]
-            connection.executemany(f"UPDATE outbox SET {what} WHERE id = ?", rows)
+            snoozed = "SELECT until_ms FROM alerts WHERE alerts.id = outbox.alert_id AND alerts.status = 'snoozed'"
+            what = f"due_ms = max(?, coalesce(({snoozed}), 0)), attempts = attempts + 1, last_error = ?"
+            what += ", tried_ms = coalesce(tried_ms, ?)"
+            rows = [(due_ms, error[:500], now_ms, each) for each, due_ms in zip(ids, when, strict=True)]
+            connection.executemany(f"UPDATE outbox SET {what} WHERE id = ? AND status = 'waiting'", rows)
             _note_failure(connection, ids, error, now_ms)
 
         await self._database.write(work)
@@ -130,19 +133,18 @@ class Outbox:
     async def dead_letter(
         self, ids: Sequence[int], error: str, now_ms: int, words: Sequence[NewAlert] = (), redirect: Sequence[str] = ()
     ) -> None:
-        """Nobody tries these any more. In the same transaction: `words`, the alerts that say so over other channels,
-        and the alerts themselves go to the channels `redirect`, as far as they were not told there."""
+        """Nobody tries those of these that still wait any more. In the same transaction: `words`, the alerts that say
+        so over other channels, and the alerts themselves go to the channels `redirect`, unless they were told there."""
 
         def work(connection: sqlite3.Connection) -> None:
             what = "status = 'dead', attempts = attempts + 1, last_error = ?, done_ms = ?"
-            connection.executemany(
-                f"UPDATE outbox SET {what} WHERE id = ?", [(error[:500], now_ms, each) for each in ids]
-            )
+            rows = [(error[:500], now_ms, each) for each in ids]
+            connection.executemany(f"UPDATE outbox SET {what} WHERE id = ? AND status = 'waiting'", rows)
             _note_failure(connection, ids, error, now_ms)
             for channel in redirect:
                 query = (
                     "INSERT INTO outbox (alert_id, channel, kind, due_ms, created_ms) "
-                    f"SELECT alert_id, ?, 'alert', ?, ? FROM outbox WHERE kind != 'test' AND id {_THESE} "
+                    f"SELECT alert_id, ?, 'alert', ?, ? FROM outbox WHERE status = 'dead' AND id {_THESE} "
                     "ON CONFLICT DO NOTHING"
                 )
                 connection.execute(query, (channel, now_ms, now_ms, _list(ids)))

@@ -112,8 +112,8 @@ class Courier:
             except DeliveryError as error:
                 self._in_a_row += 1
                 if self._in_a_row >= IN_A_ROW or error.gone or error.retry_after_s:
-                    rest = [each for more in letters[at + 1 :] for each in more]
-                    await self._channel_fails([*rows, *await self._outbox.get(rest, bodies=False)], error)
+                    rest = await self._outbox.get([each for more in letters[at + 1 :] for each in more], bodies=False)
+                    await self._channel_fails([*rows, *(row for row in rest if row.status == WAITING)], error)
                     return
                 await self._failed(rows, error)
             else:

@@ -157,3 +157,15 @@ async def test_reminders_after_a_day_and_after_three_of_what_nobody_answered(sta
     rows = await state.outbox.of_alert("a-0123")
     assert [(row.channel, row.kind) for row in rows if row.kind == "reminder"] == [("mail", "reminder")] * 2
     assert await state.outbox.counts() == {"sent": 8, "waiting": 2}
+
+
+async def test_what_was_answered_while_it_was_under_way_holds(state):
+    first, second = await state.outbox.due(NOW, channel="mail")
+    await state.alerts.mark_authorised("a-0123", "me", "")
+    await state.alerts.snooze("b-0123", NOW + 5000, "me", "")
+    await state.outbox.mark_failed([first.id, second.id], NOW + 10, "x", NOW)
+    rows = await state.outbox.get([first.id, second.id])
+    assert [(row.status, row.due_ms) for row in rows] == [("cancelled", NOW), ("waiting", NOW + 5000)]
+    await state.outbox.dead_letter([first.id, second.id], "x", NOW, redirect=["pager"])
+    assert [row.status for row in await state.outbox.get([first.id, second.id])] == ["cancelled", "dead"]
+    assert [row.alert.id for row in await state.outbox.due(NOW, channel="pager")] == ["b-0123"]
