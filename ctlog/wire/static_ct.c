@@ -1,8 +1,9 @@
 /* Cutting data tiles (static-ct-api), for whoever reads every byte of a log; `static_ct.py` is the specification.
 
    leaves_and_chains(data) gives, of each entry of a data tile, the MerkleTreeLeaf and the fingerprints of its chain,
-   joined; or None where anything is not as nearly all of it is: then the reading in Python says what this is. Every
-   offset is compared with the end of the tile before it is used. No dependency; Python's stable ABI of 3.11. */
+   joined; columns(data) also the certificate or precertificate as submitted. Both give None where anything is not as
+   nearly all of it is: then the reading in Python says what this is. Every offset is compared with the end of the tile
+   before it is used. No dependency; Python's stable ABI of 3.11. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -59,8 +60,33 @@ static PyObject *leaf_of(const uint8_t *data, const Entry *entry) {
     return leaf;
 }
 
-static PyObject *leaves_and_chains(PyObject *module, PyObject *object) {
-    (void)module;
+static PyObject *chain_of(const uint8_t *data, const Entry *entry) {
+    return PyBytes_FromStringAndSize((const char *)data + entry->chain, (Py_ssize_t)(entry->stop - entry->chain));
+}
+
+/* A certificate stands in the leaf, before 2 + 8 bytes of extensions; a precertificate between leaf and chain. */
+static PyObject *submitted_of(const uint8_t *data, const Entry *entry) {
+    int is_precert = data[entry->start + 9];
+    size_t from = is_precert ? entry->leaf_end + 3 : entry->start + 13;
+    size_t to = is_precert ? entry->chain - 2 : entry->leaf_end - 10;
+    return PyBytes_FromStringAndSize((const char *)data + from, (Py_ssize_t)(to - from));
+}
+
+typedef PyObject *Part(const uint8_t *data, const Entry *entry);
+static Part *const PARTS[] = {leaf_of, chain_of, submitted_of};
+
+static PyObject *list_of(const uint8_t *data, const Entry *entries, int count, Part *part) {
+    PyObject *list = PyList_New(count);
+    for (int i = 0; list && i < count; i++) {
+        PyObject *item = part(data, &entries[i]);
+        if (item) PyList_SetItem(list, i, item); /* takes it */
+        else Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* A tuple of the first so many of PARTS, each as a list. */
+static PyObject *lists(PyObject *object, int parts) {
     Py_buffer view;
     Entry entries[TILE_WIDTH];
     int count = 0;
@@ -69,26 +95,29 @@ static PyObject *leaves_and_chains(PyObject *module, PyObject *object) {
     const uint8_t *data = view.buf;
     size_t size = (size_t)view.len;
     for (; at < size && count < TILE_WIDTH && cut(data, at, size, &entries[count]); count++) at = entries[count].stop;
-    PyObject *leaves = NULL, *chains = NULL, *found = NULL;
-    if (at != size) found = Py_NewRef(Py_None);
-    else if ((leaves = PyList_New(count)) && (chains = PyList_New(count))) {
-        found = PyTuple_Pack(2, leaves, chains);
-        for (int i = 0; found && i < count; i++) {
-            const Entry *entry = &entries[i];
-            PyObject *leaf = leaf_of(data, entry);
-            PyObject *chain = PyBytes_FromStringAndSize((const char *)data + entry->chain,
-                                                        (Py_ssize_t)(entry->stop - entry->chain));
-            if (!leaf || !chain) Py_CLEAR(found);
-            PyList_SetItem(leaves, i, leaf), PyList_SetItem(chains, i, chain); /* takes them, whatever they are */
-        }
+    PyObject *found = at == size ? PyTuple_New(parts) : Py_NewRef(Py_None);
+    for (int i = 0; found && at == size && i < parts; i++) {
+        PyObject *list = list_of(data, entries, count, PARTS[i]);
+        if (list) PyTuple_SetItem(found, i, list); /* takes it */
+        else Py_CLEAR(found);
     }
-    Py_XDECREF(leaves), Py_XDECREF(chains);
     PyBuffer_Release(&view);
     return found;
 }
 
+static PyObject *leaves_and_chains(PyObject *module, PyObject *object) {
+    (void)module;
+    return lists(object, 2);
+}
+
+static PyObject *columns(PyObject *module, PyObject *object) {
+    (void)module;
+    return lists(object, 3);
+}
+
 static PyMethodDef METHODS[] = {
     {"leaves_and_chains", leaves_and_chains, METH_O, "leaves_and_chains(data, /)\n--\n\nCuts a data tile."},
+    {"columns", columns, METH_O, "columns(data, /)\n--\n\nCuts a data tile, with what was submitted."},
     {NULL, NULL, 0, NULL}};
 
 static int switched(PyObject *module) {

@@ -26,10 +26,12 @@ from ctlog.wire.rfc6962 import (
 from ctlog.wire.tls import Reader, uint, vector
 
 _cut_fast: Callable[[bytes], tuple[list[bytes], list[bytes]] | None] | None
+_columns_fast: Callable[[bytes], tuple[list[bytes], list[bytes], list[bytes]] | None] | None
 try:  # in C, where it was compiled; it gives None where the reading here has to say what something is
-    _cut_fast = import_module("ctlog.wire._static_ct").leaves_and_chains
+    _fast = import_module("ctlog.wire._static_ct")
+    _cut_fast, _columns_fast = _fast.leaves_and_chains, _fast.columns
 except ImportError:
-    _cut_fast = None
+    _cut_fast = _columns_fast = None
 
 TILE_WIDTH = 256
 """Entries of a full data tile."""
@@ -187,22 +189,15 @@ class DataTile:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._entries: list[TileLeaf] = []
-        spans = _walk(data)
-        if spans is None:
-            spans = []
-            self._entries = found = _read_data_tile(data)
-            self.leaves = [format_merkle_tree_leaf(leaf.timestamped) for leaf in found]
-            self.submitted = [leaf.pre_certificate or leaf.entry.certificate for leaf in found]
-            self.chains = [b"".join(leaf.chain) for leaf in found]
-        else:
-            self.leaves = [b"\x00\x00" + data[at:leaf_end] for at, _, _, leaf_end, _, _ in spans]
-            self.submitted = [
-                data[leaf_end + 3 : chain - 2] if data[at + 9] else data[body:behind]
-                for at, body, behind, leaf_end, chain, _ in spans
-            ]
-            self.chains = [data[chain:stop] for _, _, _, _, chain, stop in spans]
-        self._spans = spans
+        self._entries: list[TileLeaf] | None = None
+        cut = _columns_fast(data) if _columns_fast is not None else None
+        if cut is not None:
+            self.leaves, self.chains, self.submitted = cut
+            return
+        self._entries = found = parse_data_tile(data)
+        self.leaves = [format_merkle_tree_leaf(leaf.timestamped) for leaf in found]
+        self.submitted = [leaf.pre_certificate or leaf.entry.certificate for leaf in found]
+        self.chains = [b"".join(leaf.chain) for leaf in found]
 
     def __len__(self) -> int:
         return len(self.leaves)
@@ -215,7 +210,9 @@ class DataTile:
 
     def entry(self, place: int) -> TileLeaf:
         """One entry, as `parse_data_tile` gives it."""
-        return self._entries[place] if self._entries else _cut(self._data, self._spans[place])
+        if self._entries is None:
+            self._entries = parse_data_tile(self._data)
+        return self._entries[place]
 
 
 def _read_data_tile(data: bytes) -> list[TileLeaf]:
