@@ -59,8 +59,6 @@ def test_the_bytes_say_what_a_file_is(tmp_path: Path, data: bytes, expected: lis
         (b"\x30" * (2 << 20), "too long"),
         (b"-----BEGIN CERTIFICATE-----\n" + b"A" * 64 + (b"\n" + b"A" * 64) * 40_000, "has no end"),
     ],
-    ids=["empty", "text", "label", "no end", "second has none", "no base64", "gzip cut", "gzip damaged", "one line",
-         "endless"],
 )
 def test_a_file_without_certificates_is_said(tmp_path: Path, data: bytes, sentence: str) -> None:
     path = tmp_path / "file"

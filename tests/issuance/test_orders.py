@@ -174,7 +174,6 @@ def b64(data: bytes) -> str:
         ({"key": 7}, "bad-line"),
         ({"serial": "1"}, "bad-line"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_a_bad_order_is_named_and_the_rest_go_on(members: dict[str, Any], reason: str) -> None:
     text = "\n".join([json_line(), json_line(**members), json_line(id="last")])
