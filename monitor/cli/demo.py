@@ -161,6 +161,7 @@ def _make(place: _Place) -> None:
     from monitor.watch_table import format_table
 
     state = place.monitor / "state"
+    state.mkdir(exist_ok=True, mode=0o700)
     make_history(state / HISTORY)
     make_state(state, now_ms())
     item = format_table({"name": "example", "numbers": [NUMBER], "tell": ["screen"]})

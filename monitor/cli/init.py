@@ -70,6 +70,8 @@ def init(
     where = "" if directory == Path() else f" -d {directory}"
     if not place.config.logs and place.config.log_list is None:
         say(f"  ctlog-monitor logs add{where} URL --key KEY      which logs are read")
+    if not place.config.roots:
+        say(f"  write [[roots]] into {path}: which CAs count. Without them nobody knows who issued what")
     say(f"  ctlog-monitor watch add{where} +12025550123      which numbers you want to be told of")
     say(f"  ctlog-monitor test{where}                        does a message reach you?")
     say(f"  ctlog-monitor run{where}")
@@ -125,6 +127,7 @@ def _make(place: Place) -> None:
     from monitor.history import make_history
     from monitor.state import make_state
 
+    place.state.mkdir(parents=True, exist_ok=True, mode=0o700)  # what is watched is nobody else's business
     make_history(place.state / HISTORY)
     make_state(place.state, now_ms())  # last: a state without the rest would look whole
 

@@ -28,8 +28,10 @@ def test_everything_is_made_and_what_comes_next_is_said(monitor: Monitor) -> Non
     assert (config.contact, config.logs, list(config.channels)) == ("ops@example.com", (), ["screen"])
     assert {path.name for path in Path("another/state").iterdir()} >= {"state.sqlite", "history"}
     assert oct(Path("another/monitor.toml").stat().st_mode & 0o777) == "0o600"
+    assert oct(Path("another/state").stat().st_mode & 0o777) == "0o700"
     for word in ("logs add -d another", "watch add -d another", "test -d another", "run -d another"):
         assert f"ctlog-monitor {word}" in said.out
+    assert "write [[roots]] into another/monitor.toml" in said.out
 
 
 def test_with_a_log_and_its_roots(monitor: Monitor) -> None:
