@@ -252,6 +252,8 @@ class Simulator:
 
     def _proof_by_hash(self, value: bytes, size: int) -> bytes | None:
         row = self.tree.levels[0]
+        if size > len(self.tree.leaves):
+            return None
         index = next((at for at in range(size) if row[32 * at : 32 * at + 32] == value), None)
         if index is None:
             return None

@@ -9,9 +9,10 @@ neither was ever verified. Out of scope: fetching entries (`monitor.follow.watch
 
 from __future__ import annotations
 
-from ctlog.client.trusted import StepKind, TrustedLog
+from ctlog.client.trusted import Step, StepKind, TrustedLog
 from ctlog.errors import BusyError, InputError, Misbehaviour, TransportError, VerificationError
 from ctlog.wire.checkpoint import SignedHead
+from monitor.follow.convict import convicted
 from monitor.follow.followed import Followed
 from monitor.follow.misbehaviour import Accuser, record_id
 from monitor.state import State
@@ -76,12 +77,13 @@ class Heads:
             return  # a date in the future, which `_verify` says
 
     async def _verify(self, head: SignedHead, now_ms: int) -> None:
+        step: Step | None = None
         try:
             step = self.trusted.offer(head, now_ms)
             came = await self._log.follower.show(step)
             self.trusted = self.trusted.accept(step, came)
         except Misbehaviour as error:
-            await self._accuse(head, error, now_ms)
+            await self._accuse(head, error if step is None else await convicted(self._log, step, error), now_ms)
             return
         except (TransportError, BusyError, InputError, VerificationError) as error:
             self.problem = str(error)  # nothing is known about the log; it stays unverified
