@@ -29,14 +29,17 @@ from monitor.history import History
 from monitor.state.database import Database
 from monitor.tell import DeliveryError, teller
 from tests.cert_sim import CA, ROGUE, CertSim, number_tbs
-from tests.daemon_kit import DaemonKit, hurry
+from tests.daemon_kit import DaemonKit, hurry, write
 from tests.simulator import busy
 
-WATCHED = 60
+WATCHED = 80
 """Numbers +1 202 555 0000 on are watched; each matching certificate is for the next of them, so that each is news."""
-WATCH = '[[watch]]\nname = "home"\ntell = ["out"]\nnumbers = [{}]\n'.format(
-    ", ".join(f'"+1202555{number:04d}"' for number in range(WATCHED))
-)
+
+
+def watching(count: int) -> str:
+    """A watch list with the first of these numbers."""
+    numbers = ", ".join(f'"+1202555{number:04d}"' for number in range(count))
+    return f'[[watch]]\nname = "home"\ntell = ["out"]\nnumbers = [{numbers}]\n'
 
 
 class Fault(NamedTuple):
@@ -50,13 +53,15 @@ class Fault(NamedTuple):
 
 class Phase(NamedTuple):
     """A while of running. before, during: certificates that are logged (whether they match, and whether in both logs);
-    channel: how it does; trouble: requests to the log that fail first."""
+    channel: how it does; trouble: requests to the log that fail first. watched: how many numbers the watch list has from
+    the middle on: what was logged for the others is found when these are watched, too."""
 
     before: list[tuple[bool, bool]]
     during: list[tuple[bool, bool]]
     faults: list[Fault]
     channel: str
     trouble: int
+    watched: int = WATCHED
 
 
 class Killed(BaseException):
@@ -94,7 +99,7 @@ class World:
         self.sims = [CertSim(), CertSim("two.example/log", secret=8)]
         for sim in self.sims:
             sim.page = 7
-        self.kit = DaemonKit(folder, *self.sims, watch=WATCH)
+        self.kit = DaemonKit(folder, *self.sims, watch=watching(WATCHED))
         if form == ENTRIES:
             path = folder / "monitor.toml"
             path.write_text(path.read_text().replace("[[log]]", '[[log]]\nform = "rfc6962"'))
@@ -211,13 +216,21 @@ class World:
         self.channel, self.faults, self.counts = phase.channel, list(phase.faults), {}
         for sim in self.sims:
             sim.fail("*", *[TransportError("reset")] * (phase.trouble % 3), *[busy(0)] * (phase.trouble // 3))
-        await self.run(self._go_on, phase.during)
+        await self.run(self._go_on, phase)
 
-    async def _go_on(self, during) -> None:
-        for each in during:
+    async def _go_on(self, phase: Phase) -> None:
+        for at, each in enumerate(phase.during):
             await asyncio.sleep(0)
+            if at == len(phase.during) // 2:
+                self.watch(phase.watched)
             self.log(*each)
         await self._quiet(1.0)
+
+    def watch(self, count: int) -> None:
+        """The watch list is written anew, if it is another one."""
+        path, text = self.kit.folder / "watch.toml", watching(count)
+        if path.read_text() != text:
+            write(path, text)
 
     async def _quiet(self, seconds: float) -> None:
         """Until everything is read, or for so long."""
@@ -257,6 +270,7 @@ class World:
     async def end(self) -> None:
         """All goes well again, and time goes on: in the end everybody knows everything."""
         self.faults, self.channel = [], "well"
+        self.watch(WATCHED)
         for sim in self.sims:
             sim.failures.clear()
 
@@ -268,7 +282,8 @@ class World:
             async def is_told() -> bool:
                 self.kit.clock.now_ms += 600_000
                 waiting = await state.outbox.due(1 << 60, limit=1000)
-                return not any(row.alert.kind == "certificate" for row in waiting)
+                is_quiet = not any(row.alert.kind == "certificate" for row in waiting)
+                return is_quiet and not await state.audits.tasks() and len(self.kit.daemon.watchlist) == WATCHED
 
             await self.kit.until(is_told)
             rows = await state.alerts.find(kind="certificate", limit=10_000)
@@ -291,6 +306,7 @@ certificates = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=5)
 phases = st.builds(
     Phase, certificates, certificates, st.lists(faults | steps, max_size=2),
     st.sampled_from(["well", "well", "fails", "fails after it took it"]), st.integers(0, 8),
+    st.sampled_from([WATCHED, WATCHED, 0, 3, 8]),
 )  # fmt: skip
 
 
