@@ -53,8 +53,8 @@ class Fault(NamedTuple):
 
 class Phase(NamedTuple):
     """A while of running. before, during: certificates that are logged (whether they match, and whether in both logs);
-    channel: how it does; trouble: requests to the log that fail first. watched: how many numbers the watch list has from
-    the middle on: what was logged for the others is found when these are watched, too."""
+    channel: how it does; trouble: requests to the log that fail first. watched: how many numbers are watched from the
+    middle on: what was logged for the others is found when these are watched, too."""
 
     before: list[tuple[bool, bool]]
     during: list[tuple[bool, bool]]
