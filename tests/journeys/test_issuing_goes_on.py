@@ -22,7 +22,7 @@ COUNT = 2_000
 def test_two_of_two_with_one_killed_and_back_again(tmp_path: Path) -> None:
     one, two = make_logs(tmp_path)
     write_orders(tmp_path, COUNT)
-    with start_issuing(tmp_path, "first.jsonl", "--time-limit", "3") as issuing:
+    with start_issuing(tmp_path, "first.jsonl", "--time-limit", "10") as issuing:
         while size_of(two) < COUNT // 2:
             assert issuing.poll() is None
             time.sleep(0.02)
@@ -30,7 +30,6 @@ def test_two_of_two_with_one_killed_and_back_again(tmp_path: Path) -> None:
         said = issuing.communicate(timeout=120)[1].decode()
     assert issuing.returncode == 3, said
     assert "an order waits for SCTs" in said
-    assert two.url.rstrip("/") in said
     address = two.url.removeprefix("http://").rstrip("/")
     two = Serving(tmp_path / "two", ["--listen", address])
     with start_issuing(tmp_path, "second.jsonl") as issuing:
