@@ -7,7 +7,7 @@ log, in both forms. Other logs go on meanwhile. And a foreign RFC 6962 log with 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from aiohttp import web
@@ -25,7 +25,7 @@ from monitor.health import Behind, Vitals, troubles
 from monitor.state import State, make_state
 from monitor.state.rows import CERTIFICATE, MISBEHAVIOUR
 from tests.follow_kit import EachEntry, watching
-from tests.foreign_log import TROUBLES, ForeignLog, Troubled, bomb, endless, served
+from tests.foreign_log import TROUBLES, ForeignLog, Troubled, bomb, endless, served, silent, slow
 from tests.monitor.follow.test_audit import row as row_of
 from tests.simulator import FakeTime, Simulator
 
@@ -41,11 +41,24 @@ async def state(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch):
-    """The bounds in hundredths of what they are, so that what waits for them does not wait long."""
-    monkeypatch.setattr(http_fetcher, "TOTAL_S", 0.4)
-    monkeypatch.setattr(http_fetcher, "SILENCE_S", 0.2)
+def small_bound(monkeypatch):
+    """A tile without end is given up after 4 MiB, in place of 128."""
     monkeypatch.setattr(follow, "MAX_DATA_TILE", 4 << 20)
+
+
+@pytest.fixture
+def hurry(monkeypatch):
+    """The bounds on time in hundredths of what they are, for servers that would use them up."""
+
+    @contextmanager
+    def bounded(trouble):
+        with monkeypatch.context() as patch:
+            if trouble in (slow, silent):
+                patch.setattr(http_fetcher, "TOTAL_S", 0.4)
+                patch.setattr(http_fetcher, "SILENCE_S", 0.2)
+            yield
+
+    return bounded
 
 
 @asynccontextmanager
@@ -68,16 +81,19 @@ async def indexes(state: State, sim: Simulator) -> list[int]:
 
 @BOTH
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda each: each.__name__)
-async def test_trouble_is_no_lie_and_no_backlog(state, form, trouble):
+async def test_trouble_is_no_lie_and_no_backlog(state, form, trouble, hurry):
     sim = Simulator()
     sim.grow(300)
     log = Troubled(sim)
-    async with served(log.handle) as url, over_http(state, sim, form, url) as watch:
-        await watch.round()
+    async with served(log.handle) as url:
+        async with over_http(state, sim, form, url) as watch:
+            await watch.round()
         sim.grow(300)
         log.trouble = trouble
-        with pytest.raises((TransportError, BusyError, MalformedError)):  # what is no checkpoint is no head
-            await watch.round()
+        with hurry(trouble):
+            async with over_http(state, sim, form, url) as watch:
+                with pytest.raises((TransportError, BusyError, MalformedError)):  # what is no checkpoint is no head
+                    await watch.round()
         assert await state.alerts.find(kind=MISBEHAVIOUR) == []
         row = await state.logs.get(sim.policy.key.log_id)
         assert row.failing_since_ms is not None
@@ -85,7 +101,8 @@ async def test_trouble_is_no_lie_and_no_backlog(state, form, trouble):
         found = troubles(row.failing_since_ms + 2 * HOUR_MS, Vitals(logs=[row]))
         assert [each.kind for each in found] in (["unreachable"], ["unreadable-log"])
         log.trouble = None
-        await watch.round()
+        async with over_http(state, sim, form, url) as watch:
+            await watch.round()
         assert await indexes(state, sim) == list(range(600))
         row = await state.logs.get(sim.policy.key.log_id)
         assert row.failing_since_ms is None
