@@ -1,4 +1,4 @@
-"""`ctlog-monitor alerts list`, `show`, `ack`, `snooze`: what was told, and that somebody deals with it."""
+"""`ctlog-monitor alerts list`, `show`, `ack`, `snooze`, `resend`: what was told, and that somebody deals with it."""
 
 from __future__ import annotations
 
@@ -137,6 +137,39 @@ def snooze(folder: Path, ids: tuple[str, ...], until: str, note: str, as_json: b
         return [await state.alerts.snooze(each, until_ms, who(), note) for each in found]
 
     _say_answers(with_state(folder, work), as_json)
+    return 0
+
+
+@alerts.command()
+@folder_option
+@click.argument("ids", nargs=-1, metavar="[ALERT]...")
+@click.option("--channel", metavar="NAME", help="Only over this channel; without ALERT, all that were given up there.")
+@json_option
+def resend(folder: Path, ids: tuple[str, ...], channel: str | None, as_json: bool) -> int:
+    """Send once more: what ALERTs told, or, without any, every message that was given up.
+
+    A message is given up after 72 hours of trying; mend the channel, try it with `ctlog-monitor test`, then call this.
+
+    \b
+    ctlog-monitor alerts resend --channel mail
+    ctlog-monitor alerts resend 3f2a
+    """
+
+    async def work(place: Place, state: State) -> int:
+        if channel is not None and channel not in place.config.channels:
+            raise UsageError(f"there is no channel {channel!r} in {place.path}")
+        found = [row for each in ids for row in await state.outbox.of_alert((await state.alerts.get(each)).id)]
+        found = found if ids else await state.outbox.dead_letters(limit=1_000_000)
+        again = [row.id for row in found if row.status in ("sent", "dead") and channel in (None, row.channel)]
+        await state.outbox.resend(again, now_ms())
+        return len(again)
+
+    number = with_state(folder, work)
+    if as_json:
+        say_json({"messages": number})
+    else:
+        what = "1 message is" if number == 1 else f"{number:,} messages are"
+        say(f"{what} sent again." if number else "There are none.")
     return 0
 
 

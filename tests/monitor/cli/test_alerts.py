@@ -105,6 +105,30 @@ def test_quiet_until_then(monitor: Monitor) -> None:
     assert "Missing option '--until'" in monitor.here("alerts", "snooze", "a", code=2).err
 
 
+def test_what_was_given_up_is_sent_again(monitor: Monitor) -> None:
+    raised(monitor, alert("a", channels=("screen", "gone")), alert("b", channels=("screen",)))
+
+    async def give_up(state) -> None:
+        for row in await state.outbox.due(NOW_MS):
+            if row.alert.id == "a-0123":
+                await state.outbox.dead_letter([row.id], "refused", NOW_MS)
+            else:
+                await state.outbox.mark_sent([row.id], NOW_MS)
+
+    async def waiting(state) -> set[tuple[str, str]]:
+        return {(row.alert.id, row.channel) for row in await state.outbox.due(10**15)}
+
+    monitor.state(give_up)
+    assert monitor.here("alerts", "resend", "--channel", "screen").out == "1 message is sent again.\n"
+    assert monitor.state(waiting) == {("a-0123", "screen")}
+    assert "there is no channel 'fax'" in monitor.here("alerts", "resend", "--channel", "fax", code=2).err
+    assert monitor.here("alerts", "resend", "b", "--json").lines == [{"messages": 1}]
+    assert monitor.state(waiting) == {("a-0123", "screen"), ("b-0123", "screen")}
+    assert monitor.here("alerts", "resend").out == "1 message is sent again.\n"
+    assert monitor.here("alerts", "resend").out == "There are none.\n"
+    assert "there is no alert z" in monitor.here("alerts", "resend", "z", code=1).err
+
+
 @pytest.mark.parametrize("command", [["ack"], ["snooze", "--until", "3d"]])
 def test_an_id_that_is_none_or_that_two_have_answers_nothing(monitor: Monitor, command: list[str]) -> None:
     raised(monitor, alert("two"), alert("twofold"))
