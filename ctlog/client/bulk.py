@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 
 import aiohttp
 import msgspec
@@ -99,9 +100,12 @@ class BulkStream:
         finally:
             asked.done.cancel()
             self._waiting.discard(asked)
-            if asked.first:  # else nothing of it was sent, and these numbers are somebody else's
+            if asked.first:
                 for number in range(asked.first, asked.first + len(bodies)):
                     self._owed.pop(number, None)
+            else:  # nothing of it was sent; a log that reads no more must not fill our memory
+                with suppress(ValueError):
+                    self._outgoing.remove(asked)
 
     async def close(self) -> None:
         """Say that nothing more comes, and wait for the end. Raises nothing."""
@@ -144,7 +148,7 @@ class BulkStream:
             size = 0
             while self._outgoing and size < _PART:
                 asked = self._outgoing.popleft()
-                if asked.done.done():  # whoever asked has gone
+                if asked.done.done():  # whoever asked goes just now
                     continue
                 asked.first = self._sent + 1
                 self._sent += len(asked.bodies)

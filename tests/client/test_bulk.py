@@ -261,3 +261,27 @@ async def test_what_is_asked_at_the_same_time_goes_together(peer: Both) -> None:
     last.cancel()
     await asyncio.wait_for(stream.close(), 5)  # although all that was left to write has gone
     assert (log.requests, len(log.lines)) == (1, 50)
+
+
+async def test_a_log_that_reads_no_more_does_not_fill_our_memory(peer: Both) -> None:
+    """Whoever has another log stops waiting for this one, again and again: nothing of that stays here."""
+    log, new = peer
+    hung = asyncio.Event()
+
+    async def hang(line: int, say: Say) -> None:
+        await hung.wait()
+
+    log.answer = hang
+    stream = new()
+    for _ in range(60):
+        asking = asyncio.create_task(ask(stream, [b"x" * (64 << 10)]))
+        await asyncio.sleep(0.001)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    assert not stream._outgoing
+    assert not stream._owed
+    assert not stream._waiting
+    assert len(log.lines) < 60
+    hung.set()
+    await stream.close()
