@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ctlog.client.follow import Batch
@@ -19,10 +20,13 @@ from monitor.follow.begin import FIRST, Start, first_since, frontier_at
 from monitor.follow.followed import Clock, Followed, Says
 from monitor.follow.watch import Found
 from monitor.following import Running
+from monitor.history import make_history
 from monitor.state import State
 from monitor.state.audits import TaskRow
 
-BACKFILL = "backfill"
+BACKFILL, REFILL = "backfill", "refill"
+HISTORY = "history"
+"""The folder of the history, in that of the state."""
 PIECE = 4096
 """Entries that are read, judged and stored at once."""
 
@@ -52,12 +56,37 @@ def plan_backfill(log_id: bytes, since: Start) -> bytes:
 def read_plan(task: TaskRow) -> tuple[bytes, Start]:
     """The inverse."""
     value = json.loads(task.spec)
-    return bytes.fromhex(value["log"]), value["since"]
+    return bytes.fromhex(value["log"]), value.get("since", FIRST)
 
 
 def read_span(task: TaskRow) -> Span | None:
     """How far a task is; None where it was not begun."""
-    return Span(*json.loads(task.progress)) if task.progress else None
+    if task.progress:
+        return Span(*json.loads(task.progress))
+    value = json.loads(task.spec)
+    return Span(value["lo"], value["lo"], value["hi"]) if task.kind == REFILL else None
+
+
+async def renew_history(state: State, now_ms: int) -> Path | None:
+    """Make an empty history in the place of one that is lost or damaged, which is moved aside (to the path that is
+    given back), and note the tasks that fill it again. No daemon may run. Raises StoreError.
+
+    Nobody is told anything by filling it: all of it was judged before. Until it is filled, rules that look at earlier
+    certificates see less.
+    """
+    folder = state.folder / HISTORY
+    for row in await state.logs.all():  # first: a crash after this fills one that is whole once more, which is no harm
+        if row.position.frontier.size > row.start:
+            plan = {"log": row.log_id.hex(), "lo": row.start, "hi": row.position.frontier.size}
+            await state.audits.add_task(REFILL, json.dumps(plan).encode(), now_ms)
+    aside = folder.with_name(f"{HISTORY}.lost-{now_ms}")
+    try:
+        if folder.exists():
+            folder.rename(aside)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be moved aside: {error}", reason="history-unmade") from error
+    make_history(folder)
+    return aside if aside.exists() else None
 
 
 class Backfill:
@@ -75,7 +104,7 @@ class Backfill:
     async def work(self) -> None:
         """Do what there is to be done; what is not possible now stays. Raises StoreError."""
         for task in await self._state.audits.tasks():
-            if task.kind == BACKFILL:
+            if task.kind in (BACKFILL, REFILL):
                 try:
                     await self._do(task)
                 except StoreError:
@@ -93,7 +122,7 @@ class Backfill:
             if span is None:
                 span = await self._begin(running.watch.log, head, since)
             elif span.at < span.hi:
-                span = await self._piece(running, head, span)
+                span = await self._piece(running, head, span, is_judged=task.kind == BACKFILL)
             await self._note(task, log_id, span)
             if span.at >= span.hi:
                 self._says("info", running.spec.name, f"entries {span.lo:,} to {span.hi:,} were read as well")
@@ -105,7 +134,7 @@ class Backfill:
         lo = 0 if since == FIRST else min(await first_since(log, head, int(since)), row.start)
         return Span(lo, lo, row.start)
 
-    async def _piece(self, running: Running, head: SignedHead, span: Span) -> Span:
+    async def _piece(self, running: Running, head: SignedHead, span: Span, *, is_judged: bool) -> Span:
         """Read, prove, judge and store what comes next."""
         log, hi = running.watch.log, min(span.at + PIECE, span.hi)
         batches = [batch async for batch in log.follower.entries(head, span.at, hi)]
@@ -114,7 +143,7 @@ class Backfill:
         found = Found()
         try:
             for batch in batches:
-                await running.inspector.earlier(batch, head.size, found)
+                await running.inspector.earlier(batch, head.size, found, is_judged=is_judged)
             await running.inspector.flush()
             fresh = await self._state.audits.store_found(
                 found.alerts, self._now_ms(), baselines=found.baselines, issuers=found.issuers,

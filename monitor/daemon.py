@@ -27,7 +27,7 @@ from ctlog.client.follow import system_now_ms
 from ctlog.client.guarded import GuardedFetcher
 from ctlog.client.http_fetcher import HttpFetcher
 from monitor.api import Api, Counts, serving
-from monitor.backfill import Backfill
+from monitor.backfill import HISTORY, Backfill
 from monitor.catalogue import LogSpec
 from monitor.checkup import Checkup, Status, Surroundings
 from monitor.context import Past
@@ -50,8 +50,6 @@ from monitor.tell import Channel, Heartbeat, Teller, check_channel, make_channel
 from monitor.watchlist import Watchlist
 from monitor.writing import Writer
 
-HISTORY = "history"
-"""The folder of the history, in that of the state."""
 EVIDENCE = "evidence"
 STATUS_MS = 5000
 

@@ -34,6 +34,7 @@ TAIL_RECORDS = 1 << 17
 FAN_IN = 8
 """Runs of one size that are merged into the next."""
 
+_ANEW = "fill a new one with `ctlog-monitor backfill --history`"
 _MANIFEST = "manifest"
 _NAMES = "names"
 
@@ -269,7 +270,7 @@ class History:
     def _load(self) -> None:
         path = self._folder / _MANIFEST
         if not path.exists():
-            sentence = f"{path} is missing. It is never made anew by itself: restore it, or fill a new one (`backfill`)"
+            sentence = f"{path} is missing. It is never made anew by itself: restore it, or {_ANEW}"
             raise StoreError(sentence, reason="history-missing")
         try:
             value = json.loads(path.read_bytes())
@@ -277,15 +278,15 @@ class History:
             self._next, self._tail_name, self._logs = value["next"], value["tail"], list(value["logs"])
             rows = [(name, level, count) for name, level, count in value["runs"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{path} is damaged: {error}", reason="history-damaged") from error
+            raise StoreError(f"{path} is damaged: {error}; {_ANEW}", reason="history-damaged") from error
         if version != (VERSION, LABEL_VERSION):
-            sentence = f"{path} has version {version}, this program {(VERSION, LABEL_VERSION)}: fill a new history"
+            sentence = f"{path} has version {version}, this program {(VERSION, LABEL_VERSION)}: {_ANEW}"
             raise StoreError(sentence, reason="history-version")
         runs = []
         for name, level, count in rows:
             run = self._folder / name
             if not run.exists() or run.stat().st_size != RECORD_SIZE * count:
-                raise StoreError(f"{run} is missing or not whole: fill a new history", reason="history-damaged")
+                raise StoreError(f"{run} is missing or not whole: {_ANEW}", reason="history-damaged")
             runs.append(Run(name, level, map_file(run)))
         self._runs = tuple(runs)
 

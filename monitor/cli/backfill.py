@@ -40,10 +40,12 @@ class _Asked(NamedTuple):
 @click.option("--since", metavar="WHEN", help="How far back: `first`, or a date such as 2026-01-31.  [default: first]")
 @click.option("--item", "items", multiple=True, metavar="ITEM", help="Look up the past of this item, or of all "
               "items of this name, once more; may be given several times.")
+@click.option("--history", "renews", is_flag=True, help="Make a new history in the place of one that is lost or "
+              "damaged, and fill it. Only while no monitor runs.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show how far it is until it is done.")
 @json_option
 def backfill(
-    folder: Path, name: str | None, since: str | None, items: tuple[str, ...], wait: bool, as_json: bool
+    folder: Path, name: str | None, since: str | None, items: tuple[str, ...], renews: bool, wait: bool, as_json: bool
 ) -> int:
     """Read a log from further back than where it was begun, or the past of watched items once more.
 
@@ -53,9 +55,14 @@ def backfill(
     \b
     ctlog-monitor backfill --log "Example 2027" --since 2026-01-01
     ctlog-monitor backfill --item "home/number:+12025550123"
+    ctlog-monitor backfill --history
 
     Exit code 0: it is done, or (with --no-wait, or while no monitor runs) noted.
     """
+    if renews:
+        if name or items or since:
+            raise UsageError("--history fills the history of all logs: it goes with nothing else")
+        return _renew(folder, as_json)
     if bool(name) == bool(items):
         raise UsageError("name a --log to be read from further back, or each --item whose past is looked up again")
     if since and not name:
@@ -78,6 +85,24 @@ def backfill(
         say("Noted. No monitor runs at present: it is done when one does.")
     else:
         say("Done; `ctlog-monitor alerts list` shows what it found." if wait else "Noted; see `ctlog-monitor status`.")
+    return 0
+
+
+def _renew(folder: Path, as_json: bool) -> int:
+    from monitor.backfill import renew_history
+    from monitor.cli.place import find_place
+    from monitor.state import State
+
+    async def work() -> Path | None:
+        async with State.open(find_place(folder).state) as state:  # as the only one
+            return await renew_history(state, now_ms())
+
+    aside = asyncio.run(work())
+    if as_json:
+        say_json({"history": "new", "aside": str(aside) if aside else None})
+    else:
+        say(f"There is a new, empty history{f'; what was there lies in {aside}' if aside else ''}.")
+        say("The monitor fills it when it runs next. Until then, rules that look at earlier certificates see less.")
     return 0
 
 

@@ -113,13 +113,16 @@ class EntryInspector:
         if wanted:
             await self._read(batch, sorted(wanted), proven, found, None)
 
-    async def earlier(self, batch: Batch, proven: int, found: Found) -> None:
-        """Look at entries from before where reading began. Whatever was never seen before is no news there."""
+    async def earlier(self, batch: Batch, proven: int, found: Found, *, is_judged: bool = True) -> None:
+        """Look at entries from before where reading began. Whatever was never seen before is no news there.
+
+        is_judged: False where they were judged before, and only the history has lost them.
+        """
         leaves, shared = list(batch.leaves), self._shared
         glances = look_at(shared.glancer, leaves)
         issuers = await self._issuers.numbers(batch, glances)
         shared.history.append(shared.collector.records(self._number, batch.lo, leaves, glances, issuers))
-        if wanted := sorted(shared.watchlist().select(glances)):
+        if is_judged and (wanted := sorted(shared.watchlist().select(glances))):
             await self._read(batch, wanted, proven, found, None, is_news=False)
 
     async def again(self, batch: Batch, proven: int | None, found: Found, only: frozenset[str] | None) -> None:

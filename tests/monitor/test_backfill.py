@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
-from ctlog.errors import ProofError, TransportError
+from ctlog.errors import ProofError, StoreError, TransportError
 from monitor import backfill as module
-from monitor.backfill import BACKFILL, Span, _prove, plan_backfill, read_plan, read_span
+from monitor.backfill import BACKFILL, HISTORY, Span, _prove, plan_backfill, read_plan, read_span, renew_history
 from monitor.follow.begin import FIRST
 from monitor.follow.followed import ENTRIES, TILES
+from monitor.state import State
 from tests.cert_sim import ROGUE, CertSim
 from tests.daemon_kit import ITEM, DaemonKit, write
 from tests.follow_kit import followed
@@ -88,11 +90,11 @@ async def test_a_stop_in_between_goes_on_where_it_was(kit, sim, monkeypatch):
     pieces = []
     piece = module.Backfill._piece
 
-    async def failing(self, running, head, span):
+    async def failing(self, running, head, span, **options):
         pieces.append(span.at)
         if len(pieces) == 2:
             raise TransportError("the log is silent")
-        return await piece(self, running, head, span)
+        return await piece(self, running, head, span, **options)
 
     monkeypatch.setattr(module.Backfill, "_piece", failing)
     async with kit.running():
@@ -125,3 +127,35 @@ async def test_entries_that_are_not_those_of_the_tree_are_not_believed(sim):
 
 def test_plans_come_back():
     assert json.loads(plan_backfill(b"\2" * 32, 5)) == {"log": "02" * 32, "since": 5}
+
+
+@pytest.mark.parametrize("form", [TILES, ENTRIES])
+@pytest.mark.parametrize("spoil", ["lost", "damaged"])
+async def test_a_history_that_was_lost_is_filled_again(tmp_path, sim, monkeypatch, form, spoil):
+    """Whole again, and nobody is told anything twice; a start before that is refused."""
+    kit = DaemonKit(tmp_path, sim, monkeypatch=monkeypatch)
+    path = tmp_path / "monitor.toml"
+    path.write_text(path.read_text().replace("[[log]]", f'[[log]]\nform = "{form}"'))
+    async with kit.running() as daemon:
+        await kit.caught_up()
+        await kit.until(kit.all_sent)
+        records, told = sorted(record for piece in daemon.history.scan() for record in piece), kit.told()
+    history = tmp_path / "state" / HISTORY
+    if spoil == "lost":
+        shutil.rmtree(history)
+    else:
+        (history / "manifest").write_bytes(b"{")
+    with pytest.raises(StoreError, match="backfill --history"):
+        await kit.make().run()
+    async with State.open(tmp_path / "state") as state:
+        aside = await renew_history(state, kit.clock())
+        assert (aside is None) == (spoil == "lost")
+    async with kit.running() as daemon:
+
+        async def is_filled():
+            return not await daemon.state.audits.tasks()
+
+        await kit.until(is_filled)
+        assert sorted(record for piece in daemon.history.scan() for record in piece) == records
+        await kit.caught_up()
+    assert kit.told() == told

@@ -106,3 +106,14 @@ def test_progress_is_shown_until_it_is_done(begun: Monitor, monkeypatch: pytest.
 def test_wrong_use(begun: Monitor, words: list[str], code: int, sentence: str) -> None:
     assert sentence in begun.here("backfill", *words, code=code).err
     assert tasks(begun) == []
+
+
+def test_a_history_that_was_lost(monitor):
+    """A new one, with what is left of the old one beside it; never for a monitor that runs."""
+    history = monitor.folder / "state" / "history"
+    (history / "manifest").unlink()
+    said = monitor.here("backfill", "--history").out
+    assert "a new, empty history; what was there lies in" in said
+    assert (history / "manifest").exists()
+    assert monitor.here("backfill", "--history", "--json").lines[0]["history"] == "new"
+    assert "goes with nothing else" in monitor.here("backfill", "--history", "--log", "x", code=2).err
