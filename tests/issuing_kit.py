@@ -7,6 +7,8 @@ import json
 import re
 import subprocess
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ctlog.issuance import Key
@@ -26,10 +28,27 @@ def number(at: int) -> str:
     return str(FIRST + at)
 
 
-def make_logs(folder: Path) -> list[Serving]:
-    """Two logs without rate limits, in `one` and `two`, and log-list.json, where each has an operator of its own."""
+@contextmanager
+def two_logs(folder: Path) -> Iterator[list[Serving]]:
+    """Two logs without rate limits, in `one` and `two`, and log-list.json, where each has an operator of its own.
+
+    Those that still run in the end must end well; after a failure they are killed.
+    """
+    logs: list[Serving] = []
+    try:
+        _make_logs(folder, logs)
+        yield logs
+        for log in logs:
+            assert log.process.poll() is not None or log.stop() == 0, log.said
+    finally:
+        for log in logs:
+            if log.process.poll() is None:
+                log.kill()
+
+
+def _make_logs(folder: Path, logs: list[Serving]) -> None:
     command("ca", "init", folder / "my-ca", "--range", f"{FIRST}+{NUMBERS}")
-    logs, path = [], folder / "log-list.json"
+    path = folder / "log-list.json"
     for name in ("one", "two"):
         command("create", folder / name, "--origin", f"{name}.localhost/2027", "--roots", folder / "my-ca/roots.pem",
                 "--domain", "test")  # fmt: skip
@@ -40,7 +59,6 @@ def make_logs(folder: Path) -> list[Serving]:
         command("log-list", "add", path, logs[-1].url, "--operator", f"{name.title()} Inc")
         told = path.read_text().replace(f"https://{name}.localhost/2027/", logs[-1].url)  # where it is in truth
         path.write_text(told)
-    return logs
 
 
 def size_of(log: Serving) -> int:

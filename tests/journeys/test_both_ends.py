@@ -25,7 +25,7 @@ from ctlog.x509.chain import Roots, accepted_root
 from ctlog.x509.der import parse_certificate
 from tests.call_values import operator_entry
 from tests.forged_calls import World, forgeries, token
-from tests.issuing_kit import given_out, key_of, make_logs, number, size_of, start_issuing, write_orders
+from tests.issuing_kit import given_out, key_of, number, size_of, start_issuing, two_logs, write_orders
 from tests.openssl import s_client, tls_server, verify
 from tests.pem import pem
 from tests.serving import Serving, command
@@ -44,7 +44,6 @@ class Issued(NamedTuple):
     folder: Path
     chains: dict[str, tuple[bytes, ...]]
     log_list: LogList
-    killed: Serving
     left: Serving
 
 
@@ -67,15 +66,14 @@ def issue_all(folder: Path, logs: list[Serving]) -> None:
 @pytest.fixture(scope="module")
 def issued(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issued]:
     folder = tmp_path_factory.mktemp("both ends")
-    logs = make_logs(folder)
-    issue_all(folder, logs)
-    above = tuple(read_certificates(folder / "my-ca/delegate/ca.pem"))
-    chains = {}
-    for der in given_out(folder / "issued.jsonl", COUNT).values():
-        (claimed,) = read_identity(parse_certificate(der)).numbers
-        chains[claimed] = (der, *above)
-    yield Issued(folder, chains, for_verifiers(folder / "log-list.json"), logs[1], logs[0])
-    assert logs[0].stop() == 0
+    with two_logs(folder) as logs:
+        issue_all(folder, logs)
+        above = tuple(read_certificates(folder / "my-ca/delegate/ca.pem"))
+        chains = {}
+        for der in given_out(folder / "issued.jsonl", COUNT).values():
+            (claimed,) = read_identity(parse_certificate(der)).numbers
+            chains[claimed] = (der, *above)
+        yield Issued(folder, chains, for_verifiers(folder / "log-list.json"), logs[0])
 
 
 def for_verifiers(path: Path) -> LogList:

@@ -56,8 +56,6 @@ class Place:
         self.folder = folder
         self.logs: list[Serving] = []
         self.said: dict[str, str] = {}
-        for line in block("issuing").splitlines():
-            self.type(line.removeprefix("$ "))
 
     def type(self, line: str) -> None:
         program, *words = shlex.split(line)
@@ -86,9 +84,14 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     made = Place(tmp_path_factory.mktemp("a ca"))
-    yield made
-    for log in made.logs:
-        assert log.stop() == 0
+    try:
+        for line in block("issuing").splitlines():
+            made.type(line.removeprefix("$ "))
+        yield made
+        assert [log.stop() for log in made.logs] == [0, 0]
+    finally:
+        for log in made.logs:
+            log.kill()
 
 
 def check(chain: tuple[bytes, ...], logs: LogList, detached: list[bytes] | None = None) -> None:

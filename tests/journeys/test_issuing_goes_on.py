@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from ctlog.cli.files import read_certificates
 from ctlog.client.log_list import parse_log_list
 from ctlog.client.sct_policy import verify_scts
-from tests.issuing_kit import given_out, make_logs, size_of, start_issuing, write_orders
+from tests.issuing_kit import given_out, size_of, start_issuing, two_logs, write_orders
 from tests.serving import Serving
 
 pytestmark = pytest.mark.trial
@@ -20,25 +21,27 @@ COUNT = 2_000
 
 
 def test_two_of_two_with_one_killed_and_back_again(tmp_path: Path) -> None:
-    one, two = make_logs(tmp_path)
     write_orders(tmp_path, COUNT)
-    with start_issuing(tmp_path, "first.jsonl", "--time-limit", "10") as issuing:
-        while size_of(two) < COUNT // 2:
-            assert issuing.poll() is None
-            time.sleep(0.02)
-        two.kill()
-        said = issuing.communicate(timeout=120)[1].decode()
-    assert issuing.returncode == 3, said
-    assert "an order waits for SCTs" in said
-    address = two.url.removeprefix("http://").rstrip("/")
-    two = Serving(tmp_path / "two", ["--listen", address])
-    with start_issuing(tmp_path, "second.jsonl") as issuing:
-        said = issuing.communicate(timeout=120)[1].decode()
-    assert issuing.returncode == 0, said
-    check_all(tmp_path, given_out(tmp_path / "second.jsonl", COUNT))
-    for log in (one, two):  # no number has a second entry anywhere, of either run
-        assert size_of(log) == COUNT
-        assert log.stop() == 0
+    with two_logs(tmp_path) as logs:
+        with start_issuing(tmp_path, "first.jsonl", "--time-limit", "10") as issuing:
+            wait_for_half(issuing, logs[1])
+            logs[1].kill()
+            said = issuing.communicate(timeout=120)[1].decode()
+        assert issuing.returncode == 3, said
+        assert "an order waits for SCTs" in said
+        address = logs[1].url.removeprefix("http://").rstrip("/")
+        logs[1] = Serving(tmp_path / "two", ["--listen", address])
+        with start_issuing(tmp_path, "second.jsonl") as issuing:
+            said = issuing.communicate(timeout=120)[1].decode()
+        assert issuing.returncode == 0, said
+        check_all(tmp_path, given_out(tmp_path / "second.jsonl", COUNT))
+        assert [size_of(log) for log in logs] == [COUNT, COUNT]  # no second entry for a number, of either run
+
+
+def wait_for_half(issuing: subprocess.Popen[bytes], log: Serving) -> None:
+    while size_of(log) < COUNT // 2:
+        assert issuing.poll() is None, issuing.communicate()[1]
+        time.sleep(0.02)
 
 
 def check_all(folder: Path, certificates: dict[str, bytes]) -> None:
@@ -55,16 +58,14 @@ def check_all(folder: Path, certificates: dict[str, bytes]) -> None:
 
 
 def test_a_log_that_hangs_is_no_failure(tmp_path: Path) -> None:
-    one, two = make_logs(tmp_path)
     write_orders(tmp_path, COUNT)
-    with start_issuing(tmp_path, "issued.jsonl", "--scts", "1", "--operators", "1") as issuing:
-        while size_of(two) < COUNT // 2:
-            assert issuing.poll() is None
-            time.sleep(0.02)
-        two.process.send_signal(signal.SIGSTOP)
-        said = issuing.communicate(timeout=50)[1].decode()  # before a minute's silence ends the conversation with it
-    two.process.send_signal(signal.SIGCONT)
-    assert issuing.returncode == 0, said
-    assert len(given_out(tmp_path / "issued.jsonl", COUNT)) == COUNT
-    for log in (one, two):
-        assert log.stop() == 0
+    with two_logs(tmp_path) as logs:
+        with start_issuing(tmp_path, "issued.jsonl", "--scts", "1", "--operators", "1") as issuing:
+            wait_for_half(issuing, logs[1])
+            logs[1].process.send_signal(signal.SIGSTOP)
+            try:
+                said = issuing.communicate(timeout=50)[1].decode()  # a minute's silence would end the conversation
+            finally:
+                logs[1].process.send_signal(signal.SIGCONT)
+        assert issuing.returncode == 0, said
+        assert len(given_out(tmp_path / "issued.jsonl", COUNT)) == COUNT
