@@ -37,8 +37,9 @@ from ctlog.fsck.sources import FolderSource
 from ctlog.fsck.whole import Options, check_log
 from ctlog.merkle import hashing
 from ctlog.merkle.proof import build, plan_inclusion
-from ctlog.merkle.tiles import AuthenticTiles, tile_path, tiles_of
+from ctlog.merkle.tiles import AuthenticTiles, entries_path, tile_path, tiles_of
 from ctlog.merkle.tree import CompactRange, merge_ranges
+from ctlog.sequencer.forms import StaticCtForm
 from ctlog.wire.checkpoint import parse_checkpoint
 from ctlog.wire.signed_note import parse_note
 
@@ -93,6 +94,11 @@ def measured(log: Path, entries: int) -> dict[str, Any]:
     def checked(quick: bool) -> None:
         assert check_log(FolderSource(public), folder.signer().key, None, Options(quick=quick, processes=1)).clean
 
+    def read_back() -> None:
+        form, read = StaticCtForm(), DirectoryFetcher(public).read
+        paths = [entries_path("data", tile.index, tile.width) for tile in tiles if tile.level == 0]
+        assert sum(len(form.stored(read(path))) for path in paths) == head.size
+
     def followed() -> None:
         async def follow() -> int:
             signer = folder.signer()
@@ -113,6 +119,7 @@ def measured(log: Path, entries: int) -> dict[str, Any]:
         "every hash of a log from its tiles": (entries, every_hash),
         "fsck --quick": (entries, lambda: checked(quick=True)),
         "fsck": (entries, lambda: checked(quick=False)),
+        "entries read back, for look-ups": (entries, read_back),
         "a follower reads and proves all entries": (entries, followed),
         "a tree from its leaf hashes": (entries, lambda: (CompactRange.from_leaves(0, hashes), None)[1]),
         "tiles proven": (entries, lambda: (AuthenticTiles(head.size, head.root, tiles), None)[1]),

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from hashlib import sha256
 from typing import NamedTuple, Protocol, TypeVar
 
 from ctlog.errors import MalformedError
+from ctlog.merkle.hashing import hash_messages
+from ctlog.merkle.tree import HASH_SIZE
 from ctlog.wire.numbers_feed import format_feed_line
-from ctlog.wire.rfc6962 import TimestampedEntry, entry_key, format_merkle_tree_leaf
+from ctlog.wire.rfc6962 import TimestampedEntry, format_merkle_tree_leaf, format_signed_entry
 from ctlog.wire.static_ct import (
     PendingEntry,
     format_leaf_index,
@@ -144,14 +145,17 @@ class StaticCtForm:
 
     def stored(self, tile: bytes) -> list[StoredEntry]:
         """See EntryForm."""
+        found = parse_data_tile(tile)
+        keys = hash_messages([format_signed_entry(leaf.entry) for leaf in found])
+        certificates = hash_messages([leaf.pre_certificate or leaf.entry.certificate for leaf in found])
         return [
             StoredEntry(
                 format_merkle_tree_leaf(leaf.timestamped),
                 leaf.timestamp_ms,
-                entry_key(leaf.entry),
-                sha256(leaf.pre_certificate or leaf.entry.certificate).digest(),
+                keys[at : at + HASH_SIZE],
+                certificates[at : at + HASH_SIZE],
             )
-            for leaf in parse_data_tile(tile)
+            for at, leaf in zip(range(0, len(keys), HASH_SIZE), found, strict=True)
         ]
 
     def check_tile(self, kind: str, tile: bytes, lo: int, entries: Sequence[StoredEntry]) -> None:
