@@ -140,20 +140,20 @@ class Backfill:
         batches = [batch async for batch in log.follower.entries(head, span.at, hi)]
         if not log.is_proven_at_once:
             await _prove(log, head, span.at, hi, batches)
-        found = Found()
-        try:
-            for batch in batches:
+        for batch in batches:  # each by itself, so that no other log's judgements wait for the network of the next
+            found = Found()
+            try:
                 await running.inspector.earlier(batch, head.size, found, is_judged=is_judged)
-            await running.inspector.flush()
-            fresh = await self._state.audits.store_found(
-                found.alerts, self._now_ms(), baselines=found.baselines, issuers=found.issuers,
-                certificates=found.certificates, scts=found.scts,
-            )  # fmt: skip
-            self._reading.stored(log.log_id, found)
-        finally:
-            found.end()
-        if fresh:
-            self._told()
+                await running.inspector.flush()
+                fresh = await self._state.audits.store_found(
+                    found.alerts, self._now_ms(), baselines=found.baselines, issuers=found.issuers,
+                    certificates=found.certificates, scts=found.scts,
+                )  # fmt: skip
+                self._reading.stored(log.log_id, found)
+            finally:
+                found.end()
+            if fresh:
+                self._told()
         return span._replace(at=hi)
 
     async def _note(self, task: TaskRow, log_id: bytes, span: Span) -> None:

@@ -270,29 +270,32 @@ class Watch:
         for gap in await self._state.logs.gaps(self.log.log_id):
             if trusted is None or trusted.size < gap.hi or self._now_ms() - gap.tried_ms < GAP_RETRY_MS:
                 continue
-            found = Found()
             try:
-                await self._fill(gap, trusted, found)
+                await self._fill(gap, trusted)
             except StoreError:
                 raise
             except CtlogError:
                 await self._state.logs.tried(gap, self._now_ms())
-            finally:
-                found.end()
 
-    async def _fill(self, gap: Gap, trusted: SignedHead, found: Found) -> None:
+    async def _fill(self, gap: Gap, trusted: SignedHead) -> None:
+        """Each batch is stored by itself, so that nobody waits for the network of the next; the gap goes at the end."""
         batches = [batch async for batch in self._batches(trusted, gap.lo, gap.hi)]
         if not self.log.is_proven_at_once:
             await self._check_place(trusted, gap, b"".join(batch.leaf_hashes for batch in batches))
         for batch in batches:
-            await self._inspector.inspect(self.log, batch, trusted.size, found)
-        await self._inspector.flush()
-        now_ms = self._now_ms()
-        if await self._state.logs.fill(gap, found.alerts, found.scts, now_ms, **_learned(found)):
-            self._told()
-        self._inspector.stored(self.log, self.position.frontier.size, found)
+            found = Found()
+            try:
+                await self._inspector.inspect(self.log, batch, trusted.size, found)
+                await self._inspector.flush()
+                now_ms = self._now_ms()
+                if await self._state.audits.store_found(found.alerts, now_ms, scts=found.scts, **_learned(found)):
+                    self._told()
+                self._inspector.stored(self.log, self.position.frontier.size, found)
+            finally:
+                found.end()
+        await self._state.logs.fill(gap)
         for kind in ("missing-data", "bad-entries", "bad-tile"):
-            await self._accuser.over(self.log, record_id(self.log, kind, _gap_key(gap.lo)), now_ms)
+            await self._accuser.over(self.log, record_id(self.log, kind, _gap_key(gap.lo)), self._now_ms())
 
     async def _look_aside(self, head: SignedHead) -> None:
         """A tree that contradicts the others may hold what concerns an owner: its newest entries, proven nowhere."""

@@ -157,26 +157,10 @@ class Logs:
         query = f"SELECT log_id, lo, hi, reason, since_ms, tried_ms FROM gaps {where} ORDER BY log_id, lo"
         return await self._database.read(lambda connection: [Gap(*row) for row in connection.execute(query, values)])
 
-    async def fill(
-        self,
-        gap: Gap,
-        alerts: Sequence[NewAlert],
-        scts: Sequence[SctRow],
-        now_ms: int,
-        *,
-        baselines: Mapping[str, bytes] | None = None,
-        issuers: Iterable[str] = (),
-        certificates: Iterable[CertificateRow] = (),
-    ) -> list[str]:
-        """The entries of a gap were handed out after all: what they raise is stored as the gap goes."""
-
-        def work(connection: sqlite3.Connection) -> list[str]:
-            connection.execute("DELETE FROM gaps WHERE log_id = ? AND lo = ?", (gap.log_id, gap.lo))
-            insert_scts(connection, scts)
-            insert_learned(connection, baselines or {}, issuers, certificates, now_ms)
-            return insert_alerts(connection, alerts, now_ms)
-
-        return await self._database.write(work)
+    async def fill(self, gap: Gap) -> None:
+        """The entries of a gap were handed out after all, and what they raise is stored."""
+        query = "DELETE FROM gaps WHERE log_id = ? AND lo = ?"
+        await self._database.write(lambda connection: connection.execute(query, (gap.log_id, gap.lo)))
 
     async def tried(self, gap: Gap, now_ms: int) -> None:
         """They were asked for again, in vain."""
