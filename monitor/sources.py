@@ -188,7 +188,7 @@ def read_crl(data: bytes) -> dict[Serial, int]:
             issuer = _named_issuer(entry) or issuer
             serial = entry.serial_number.to_bytes(entry.serial_number.bit_length() // 8 + 1, "big")
             revoked[issuer, serial] = int(entry.revocation_date_utc.timestamp() * 1000)
-    except (ValueError, TypeError, x509.DuplicateExtension) as error:
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.InvalidVersion) as error:
         raise MalformedError(f"this is no revocation list: {error}", field="crl") from None
     return revoked
 

@@ -43,7 +43,7 @@ def key_in(path: Path) -> bytes:
             return hashlib.sha256(load_der_public_key(data).public_bytes(*form)).digest()
         except ValueError:
             return hashlib.sha256(certificate_in(path).spki).digest()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise UsageError(f"{path} holds no key that can be read: {error}") from None
 
 

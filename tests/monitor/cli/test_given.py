@@ -42,7 +42,10 @@ def test_a_key_in_every_form(tmp_path: Path) -> None:
 
 def test_what_holds_no_key(tmp_path: Path) -> None:
     path = tmp_path / "f"
-    for data in (b"", b"nothing", b"-----BEGIN PUBLIC KEY-----\nAA\n-----END PUBLIC KEY-----\n", pem(b"0")):
+    request = REQUEST.public_bytes(Encoding.DER).replace(b"\x02\x01\0", b"\x02\x01\x07", 1)
+    of_version_8 = pem(request, label="CERTIFICATE REQUEST")
+    bad_key = b"-----BEGIN PUBLIC KEY-----\nAA\n-----END PUBLIC KEY-----\n"
+    for data in (b"", b"nothing", bad_key, pem(b"0"), of_version_8):
         path.write_bytes(data)
         with pytest.raises(UsageError, match=r"f holds no"):
             key_in(path)
