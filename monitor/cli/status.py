@@ -38,6 +38,8 @@ class Found(NamedTuple):
     dead: list[OutboxRow]
     scts: Mapping[str, int]
     tasks: int
+    should_answer: bool
+    """Whether it is configured to answer somewhere."""
     alive: Alive
 
 
@@ -76,6 +78,7 @@ async def _look(place: Place, state: State) -> Found:
         dead=await state.outbox.dead_letters(limit=NAMED),
         scts=await state.audits.counts(),
         tasks=len(await state.audits.tasks()),
+        should_answer=bool(place.config.listen),
         alive=ask(place.config.listen, place.state),
     )
 
@@ -87,6 +90,10 @@ def _reasons(found: Found) -> list[dict[str, Any]]:
         reasons.append({"kind": "not-running", "severity": 1, "summary": "The monitor does not run",
                         "sentence": "Nobody is told of anything meanwhile. It goes on where it was.",
                         "next": "Start it: ctlog-monitor run."})  # fmt: skip
+    elif found.alive.health is None and found.should_answer:
+        reasons.append({"kind": "no-answer", "severity": 2, "summary": "The monitor runs, and does not answer",
+                        "sentence": "It may be starting, which takes a minute with a million new items.",
+                        "next": "Ask again; if it stays so, look at what it says of itself."})  # fmt: skip
     if found.alive.health is not None:
         reasons += found.alive.health["reasons"]
     else:

@@ -73,7 +73,17 @@ def test_a_log_that_lied_is_not_well_until_somebody_answers(
     running.state(lambda state: state.alerts.raise_all([alert("lie", kind="misbehaviour", channels=())], 1))
     assert "ctlog-monitor alerts show lie-0123" in running.here("status", code=1).out
     running.here("alerts", "ack", "lie")
-    running.here("status")
+    assert "! S1" not in running.here("status", code=1).out
+
+
+def test_one_that_runs_and_does_not_answer_is_not_called_well(
+    running: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
+    assert "! S2 The monitor runs, and does not answer." in running.here("status", code=1).out
+    text = (running.folder / "monitor.toml").read_text()
+    running.write("monitor.toml", text.replace('# listen = "127.0.0.1:8462"', 'listen = ""'))
+    assert running.here("status").out.startswith("All is well"), "one that is not to answer is asked nothing"
 
 
 def test_progress_with_the_time_that_is_left(running: Monitor) -> None:
