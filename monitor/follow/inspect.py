@@ -98,6 +98,7 @@ class EntryInspector:
         self._late = self._counted = 0.0
         self._met: set[int] = set()
         self.is_ready = is_ready
+        self._has_read = False
         shared.stored[self._number] = stored
 
     async def inspect(self, log: Followed, batch: Batch, proven: int | None, found: Found) -> None:
@@ -135,12 +136,13 @@ class EntryInspector:
 
     async def caught_up(self) -> None:
         """See Inspector."""
-        if not self.is_ready:
+        if not self.is_ready and self._has_read:  # of an empty log nothing is known yet
             await self._shared.ready(self._log.log_id)
             self.is_ready = True
 
     def stored(self, log: Followed, hi: int, found: Found) -> None:
         """See Inspector."""
+        self._has_read = self._has_read or hi > self._shared.stored[self._number]
         self._shared.stored[self._number] = hi
         self._shared.issuers |= self._met
         self._met = set()

@@ -187,6 +187,20 @@ async def test_a_log_by_its_description_over_https(kit):
     assert kit.asked == ["https://two.example/log.v3.json"]
 
 
+@pytest.mark.parametrize(("begin", "found"), [('"first"', {0, 1}), ('"newest"', set()), ("2025-10-19", {1})])
+async def test_where_a_log_is_begun(kit, sim, begin, found):
+    """At its first entry, at its newest, or at a date: what was logged before is not read."""
+    sim.add(123)
+    sim.now_ms += 20 * DAY_MS  # the simulator begins on 2025-10-09
+    sim.add(123, ROGUE, key=22, serial=2)
+    kit.clock.now_ms = sim.now_ms
+    path = kit.folder / "monitor.toml"
+    write(path, path.read_text().replace("[[log]]", f"[[log]]\nbegin = {begin}"))
+    async with kit.running():
+        await kit.caught_up()
+        assert {row.log_index for row in await kit.alerts(item=ITEM)} == found
+
+
 # What fails -----------------------------------------------------------------------------------------------------------
 
 

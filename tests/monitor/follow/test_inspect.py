@@ -206,6 +206,9 @@ async def test_a_log_that_is_filled_from_older_records(kit):
 async def test_caught_up_once(kit):
     made = kit(issued(700))
     await made.inspector.caught_up()
+    assert made.ready == []  # nothing was read yet: whoever comes first is no news
+    await made.read()
+    await made.inspector.caught_up()
     await made.inspector.caught_up()
     assert made.ready == [made.log.log_id]
     assert made.inspector.is_ready
