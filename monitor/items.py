@@ -57,7 +57,6 @@ class Group:
     trust_domain: str | None = None
     expect: Expect = NOTHING_EXPECTED
     exclude: tuple[Claim, ...] = ()
-    language: str = "en"
 
     def concerns(self, trust_domain: str) -> bool:
         """Whether an entry in this trust domain ("": unknown) may concern the group."""

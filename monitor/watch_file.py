@@ -12,7 +12,6 @@
     issuers = ["Example CA"]
     keys = ["64 hexadecimal digits"]         # SHA-256 of SubjectPublicKeyInfo
     exclude = ["+12025550150", "+12025550160 to +12025550169"]
-    language = "en"
 
     [watch.expect]                           # of certificates for these; what is left out is learned
     issuers = ["Example CA"]
@@ -69,11 +68,10 @@ LISTS: Mapping[str, tuple[str, Callable[[str], Value]]] = {
 }
 """Key of a table -> (kind of its items, how one is read)."""
 
-MEMBERS = (*LISTS, "name", "tell", "trust_domain", "exclude", "language", "expect")
+MEMBERS = (*LISTS, "name", "tell", "trust_domain", "exclude", "expect")
 """Of a table."""
 _EXPECT = ("issuers", "holders", "keys", "max_validity_days", "ranges", "codes", "uris")
 _NAME = re.compile(r"[^\s/](?:[^/\x00-\x1f\x7f]{0,62}[^\s/])?\Z")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*\Z")
 
 
 class WatchListError(UsageError):
@@ -164,9 +162,6 @@ def _read_group(table: Mapping[str, Any], path: Path) -> Group:
     if not _NAME.match(name):
         sentence = f"{name!r} is no name: up to 64 characters, none of them '/' or a control character"
         raise WatchListError(sentence, (*path, "name"))
-    language = _text(table, "language", path) or "en"
-    if not _LANGUAGE.match(language):
-        raise WatchListError(f"{language!r} is no language, such as en", (*path, "language"))
     exclude = _texts(table, "exclude", path)
     tell = _texts(table, "tell", path)
     for at, channel in enumerate(tell):
@@ -178,7 +173,6 @@ def _read_group(table: Mapping[str, Any], path: Path) -> Group:
         _text(table, "trust_domain", path),
         _read_expect(table, path),
         tuple(_parsed(parse_claim, text, (*path, "exclude", at)) for at, text in enumerate(exclude)),
-        language,
     )
 
 

@@ -28,7 +28,7 @@ _HEX = re.compile(r"[0-9a-fA-F]{64}\Z")
 _LISTED = ("tell", "exclude")
 _EXPECTED = ("issuers", "holders", "keys", "ranges", "codes", "uris")
 _COLUMNS = (
-    "name", "kind", "value", "tell", "trust_domain", "language", "exclude", *(f"expect_{each}" for each in _EXPECTED),
+    "name", "kind", "value", "tell", "trust_domain", "exclude", *(f"expect_{each}" for each in _EXPECTED),
     "expect_days",
 )  # fmt: skip
 
@@ -116,7 +116,7 @@ class Reader:
     """Reads a file of many items, line by line, into `tables` by name.
 
     Three forms, told apart by the first line: JSON lines, each a table or a value ({"value": "+1...", "name": "..."});
-    CSV with a header (some of the columns name, kind, value, tell, trust_domain, language, exclude, expect_issuers,
+    CSV with a header (some of the columns name, kind, value, tell, trust_domain, exclude, expect_issuers,
     expect_holders, expect_keys, expect_ranges, expect_codes, expect_uris, expect_days; several texts in one field are
     parted by ";"); or one value to a line. `name`: of rows that have none.
     """

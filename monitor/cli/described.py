@@ -34,7 +34,6 @@ _OPTIONS = (
     click.option("--domain", "trust_domain", metavar="WORD", help="The trust domain in which codes are meant."),
     click.option("--exclude", multiple=True, metavar="VALUE", help="What of these somebody else watches."),
     click.option("--tell", multiple=True, metavar="CHANNEL", help="Who is told; without it, the operators' channels."),
-    click.option("--language", metavar="LANG", help="Of the messages, such as en."),
     click.option("--expect-issuer", "expect_issuers", multiple=True, metavar="NAME", help="Who may issue for these. "
                  "What is not said here is learned from what is seen."),
     click.option("--expect-holder", "expect_holders", multiple=True, metavar="NAME", help="To whom it may be issued."),
@@ -67,9 +66,8 @@ def given_table(options: Mapping[str, Any]) -> Table:
             put_value(table, key, text)
     for text in options["keys"]:
         put_value(table, "keys", key_hash(text))
-    for member in ("trust_domain", "language"):
-        if options[member]:
-            table[member] = options[member]
+    if options["trust_domain"]:
+        table["trust_domain"] = options["trust_domain"]
     for member in ("exclude", "tell"):
         if options[member]:
             table[member] = list(options[member])

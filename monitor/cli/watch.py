@@ -57,7 +57,7 @@ def add(folder: Path, files: tuple[Path, ...], as_json: bool, **options: Any) ->
 
     What has the name already is kept, and recipients and expectations that are given take the place of others. All of a
     file is taken, or nothing: a mistake is named with its line. CSV has the columns value, and as many as you like of
-    name, kind, tell, trust_domain, language, exclude and expect_issuers, expect_holders, expect_keys, expect_ranges,
+    name, kind, tell, trust_domain, exclude and expect_issuers, expect_holders, expect_keys, expect_ranges,
     expect_codes, expect_uris, expect_days; several texts in one field are parted by ";". JSON lines have the members of
     a [[watch]] table.
     """

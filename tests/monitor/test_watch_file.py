@@ -20,7 +20,6 @@ holders = ["Example Inc"]
 issuers = ["Example CA"]
 keys = ["''' + "ab" * 32 + '''"]
 exclude = ["+12025550150", "683G"]
-language = "pt-BR"
 
 [watch.expect]
 issuers = ["Example CA"]
@@ -46,7 +45,7 @@ def test_a_whole_file():
     office, mine = items[0].group, items[-1].group
     assert all(item.group is office for item in items[:-1])
     assert office.tell == ("mail", "hook")
-    assert (office.language, mine.language) == ("pt-BR", "en")
+    assert mine.tell == ()
     assert office.exclude == (TelephoneNumber("12025550150"), ServiceProviderCode("683G"))
     expect = office.expect
     assert expect.issuers == ("Example CA",)
@@ -89,7 +88,6 @@ HEAD = '[[watch]]\nname = "a"\n'
         (HEAD + 'holders = ["..."]', "line 3, column 12: '...' is no name of an organisation"),
         (HEAD + 'keys = ["abc"]', "line 3, column 9: 'abc' is no key"),
         (HEAD + 'ranges = ["+12025550199 to +12025550100"]', "line 3, column 11: "),
-        (HEAD + 'prefixes = ["+1"]\nlanguage = "English"', "line 4, column 12: 'English' is no language"),
         (HEAD + 'prefixes = ["+1"]\ntrust_domain = 5', "line 4, column 16: trust_domain is a text"),
         (HEAD + 'prefixes = ["+1"]\ntell = ["mail", " "]', "line 4, column 17: the name of a channel is empty"),
         (HEAD + 'prefixes = ["+1"]\nexclude = ["x y"]', "line 4, column 12: 'x y' is no service provider code"),

@@ -13,7 +13,7 @@ from tests.monitor_place import Monitor
 
 NOTHING = {
     "values": (), "name": "x", "prefixes": (), "codes": (), "holders": (), "issuers": (), "keys": (),
-    "trust_domain": None, "exclude": (), "tell": (), "language": None, "expect_issuers": (), "expect_holders": (),
+    "trust_domain": None, "exclude": (), "tell": (), "expect_issuers": (), "expect_holders": (),
     "expect_keys": (), "expect_ranges": (), "expect_codes": (), "expect_uris": (), "expect_days": None,
 }  # fmt: skip
 

@@ -30,7 +30,7 @@ def test_a_number_is_watched(monitor: Monitor) -> None:
 def test_every_kind_and_every_expectation(monitor: Monitor, tmp_path: Path) -> None:
     words = ["+12025550123", "+12025550100 to +12025550199", "+44*", "ab" * 32, "--prefix", "+1202", "--code", "709j",
              "--holder", "Example Inc", "--issuer", "Example CA", "--key", "cd" * 32, "--domain", "us-shaken",
-             "--exclude", "+12025550150", "--tell", "screen", "--language", "de", "--expect-issuer", "Example CA",
+             "--exclude", "+12025550150", "--tell", "screen", "--expect-issuer", "Example CA",
              "--expect-holder", "Example Inc", "Other Inc", "--expect-key", "ef" * 32, "--expect-range",
              "+12025550000 to +12025559999", "--expect-code", "1234", "--expect-uri", "https://cps.example/",
              "--expect-days", "90"]  # fmt: skip
@@ -39,7 +39,7 @@ def test_every_kind_and_every_expectation(monitor: Monitor, tmp_path: Path) -> N
         "name": "office", "numbers": ["+12025550123"], "ranges": ["+12025550100 to +12025550199"],
         "prefixes": ["+44", "+1202"], "codes": ["709J"], "holders": ["Example Inc"], "issuers": ["Example CA"],
         "keys": ["ab" * 32, "cd" * 32], "trust_domain": "us-shaken", "exclude": ["+12025550150"], "tell": ["screen"],
-        "language": "de", "expect": {"issuers": ["Example CA"], "holders": ["Example Inc", "Other Inc"],
+        "expect": {"issuers": ["Example CA"], "holders": ["Example Inc", "Other Inc"],
         "keys": ["ef" * 32], "ranges": ["+12025550000 to +12025559999"], "codes": ["1234"],
         "uris": ["https://cps.example/"], "max_validity_days": 90.0},
     }  # fmt: skip
