@@ -9,11 +9,15 @@ does not grow with their number; the order of the steps, which is the promise:
     4. send         to all logs, until the policy is met
     5. sign         the certificate with its SCTs
     6. write down   what will be handed out; only then
-    7. report
+    7. send         the finished certificate too, where that is asked for, and write down which enough logs have
+    8. report
 
 Whatever ends the process, whenever: what a log or a caller may have seen is written down, and the next run goes on from
-there. Out of scope: what is remembered (`journal`), what is ordered (`orders`), the TBSCertificate of an order
-(`ordered`), how many SCTs are enough (`ctlog.client.several`).
+there. Step 7 takes nothing back: a certificate whose finished form too few logs take is issued nevertheless, the reason
+beside it, and the next run that is asked to submits it again.
+
+Out of scope: what is remembered (`journal`), what is ordered (`orders`), the TBSCertificate of an order (`ordered`),
+how many SCTs are enough (`ctlog.client.several`).
 
 How a run ends early: with the error of the signer, StoreError from the journal, or TransportError when logs that could
 be reached are too few for the policy. Until then all that is under way is brought to an end.
@@ -25,9 +29,8 @@ import asyncio
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -36,6 +39,7 @@ from ctlog.client.several import ENOUGH, Gathered, Several, judge
 from ctlog.client.submission import Submission
 from ctlog.errors import CtlogError, InputError, TransportError, VerificationError
 from ctlog.issuance.authority import Authority
+from ctlog.issuance.clerk import Clerk
 from ctlog.issuance.issue import (
     certificate_submission,
     check_scts,
@@ -45,7 +49,7 @@ from ctlog.issuance.issue import (
     precertificate,
     precertificate_submission,
 )
-from ctlog.issuance.journal import Begun, Entry, Finished, Journal
+from ctlog.issuance.journal import Begun, Finished, Journal
 from ctlog.issuance.ordered import Build
 from ctlog.issuance.orders import BadOrder, Order
 
@@ -57,11 +61,23 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
+class Final(NamedTuple):
+    """What came of submitting a finished certificate. reason: "enough", or the word of why too few logs have it."""
+
+    reason: str = ENOUGH
+    sentence: str = ""
+
+    @property
+    def is_logged(self) -> bool:
+        return self.reason == ENOUGH
+
+
 @dataclass(frozen=True, slots=True)
 class Issued:
     """A certificate that may be handed out. `before`: an earlier run had issued it.
 
-    sct_list: a SignedCertificateTimestampList; embedded: it stands in the certificate too.
+    sct_list: a SignedCertificateTimestampList; embedded: it stands in the certificate too. final: what came of
+    submitting the certificate as it is here, in this run or before; None where that was not asked for.
     """
 
     line: int
@@ -70,6 +86,7 @@ class Issued:
     sct_list: bytes
     embedded: bool
     before: bool
+    final: Final | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +118,14 @@ class _Wanted(NamedTuple):
     place: int
 
 
+class _Ready(NamedTuple):
+    """A certificate that is written down, and not reported yet."""
+
+    mine: _Mine
+    place: int
+    issued: Issued
+
+
 class _UnderWay(NamedTuple):
     """An order that somebody works on. outcome: None for one that was left open."""
 
@@ -125,18 +150,20 @@ class BulkIssuer:
 
     def __init__(
         self, authority: Authority, logs: Several, journal: Journal, build: Build, *, detached: bool = False,
-        precertificate_signer: Authority | None = None, executor: Executor | None = None,
+        precertificate_signer: Authority | None = None, submit_final: bool = False, executor: Executor | None = None,
     ) -> None:  # fmt: skip
         """`build` makes an order's TBSCertificate (`ctlog.issuance.ordered`, or a vendor's own).
 
-        detached: SCTs travel beside the certificate, for profiles that forbid them inside. precertificate_signer and
-        executor as for `ctlog.issuance.issuer.Issuer`. `journal` is one of `open_journal` with the same arguments.
+        detached: SCTs travel beside the certificate, for profiles that forbid them inside. precertificate_signer,
+        submit_final (of no effect where `detached`: the logs know the finished certificate already) and executor as for
+        `ctlog.issuance.issuer.Issuer`. `journal` is one of `open_journal` with the same arguments.
         """
         self._authority = authority
         self._logs = logs
         self._build = build
         self._detached = detached
         self._signer = precertificate_signer
+        self._submit_final = submit_final and not detached
         self._executor = executor
         self._journal = journal
         self._under_way: dict[bytes, _UnderWay] = {}
@@ -150,7 +177,7 @@ class BulkIssuer:
         same journal, and it goes on.
         """
         self._problem = None
-        self._clerk = _Clerk(self._journal)
+        self._clerk = Clerk(self._journal)
         waiting = iter(orders)
         workers = [asyncio.create_task(self._work(waiting, report)) for _ in range(GROUPS)]
         try:
@@ -191,8 +218,10 @@ class BulkIssuer:
             report(outcome)
 
         try:
-            if wanted := await self._begin(mine, tell):
-                await self._finish(wanted, tell)
+            wanted, ready = await self._begin(mine, tell)
+            await self._hand_out(ready, tell)
+            if wanted:
+                await self._hand_out(await self._finish(wanted, tell), tell)
         finally:
             for one in mine:
                 outcome = self._under_way.pop(one.key).outcome
@@ -203,10 +232,13 @@ class BulkIssuer:
             if said is not None:
                 report(said)
 
-    async def _begin(self, orders: Sequence[_Mine], tell: Callable[[_Mine, Outcome], None]) -> list[_Wanted]:
-        """Steps 1 to 3: what is to be sent, written down."""
+    async def _begin(
+        self, orders: Sequence[_Mine], tell: Callable[[_Mine, Outcome], None]
+    ) -> tuple[list[_Wanted], list[_Ready]]:
+        """Steps 1 to 3: what is to be sent, written down; and what was finished before, but for step 7."""
         known = await self._clerk.find([one.key for one in orders])
         again: list[_Wanted] = []
+        ready: list[_Ready] = []
         new: list[_Mine] = []
         tbs: list[bytes] = []
         for one, entry in zip(orders, known, strict=True):
@@ -220,17 +252,21 @@ class BulkIssuer:
             elif entry.content != one.content:
                 tell(one, _other_content(order))
             elif entry.is_finished:
-                tell(one, Issued(order.line, order.id, entry.certificate, entry.scts, not self._detached, before=True))
+                issued = Issued(order.line, order.id, entry.certificate, entry.scts, not self._detached, before=True)
+                if self._submit_final and not entry.is_logged:
+                    ready.append(_Ready(one, entry.place, issued))
+                else:
+                    tell(one, replace(issued, final=Final() if self._submit_final else None))
             else:
                 again.append(_Wanted(one, self._submission(entry.submitted), entry.place))
         submissions = await self._signing(self._first, tbs)
         begun = [Begun(one.key, one.content, submission.chain[0])
                  for one, submission in zip(new, submissions, strict=True)]  # fmt: skip
         places = await self._clerk.begin(begun) if begun else []
-        return again + list(map(_Wanted, new, submissions, places))
+        return again + list(map(_Wanted, new, submissions, places)), ready
 
-    async def _finish(self, wanted: Sequence[_Wanted], tell: Callable[[_Mine, Outcome], None]) -> None:
-        """Steps 4 to 7."""
+    async def _finish(self, wanted: Sequence[_Wanted], tell: Callable[[_Mine, Outcome], None]) -> list[_Ready]:
+        """Steps 4 to 6."""
         enough: list[tuple[_Wanted, tuple[VerifiedSct, ...]]] = []
 
         def gathered(at: int, found: Gathered) -> None:
@@ -249,9 +285,26 @@ class BulkIssuer:
                     for (one, scts), certificate in zip(enough, certificates, strict=True)]  # fmt: skip
         if finished:
             await self._clerk.finish(finished)
-        for (one, _), (_, certificate, scts) in zip(enough, finished, strict=True):
-            order = one.mine.order
-            tell(one.mine, Issued(order.line, order.id, certificate, scts, not self._detached, before=False))
+        ready = []
+        for (one, _), (place, certificate, scts) in zip(enough, finished, strict=True):
+            issued = Issued(one.mine.order.line, one.mine.order.id, certificate, scts, not self._detached, before=False)
+            ready.append(_Ready(one.mine, place, issued))
+        return ready
+
+    async def _hand_out(self, ready: Sequence[_Ready], tell: Callable[[_Mine, Outcome], None]) -> None:
+        """Steps 7 and 8."""
+        finals: list[Final | None] = [None] * len(ready)
+
+        def gathered(at: int, found: Gathered) -> None:
+            finals[at] = _final(found)
+
+        if self._submit_final and ready:
+            submissions = [certificate_submission(one.issued.certificate, self._authority) for one in ready]
+            await self._logs.gather_many(submissions, gathered)
+            if logged := [one.place for one, final in zip(ready, finals, strict=True) if final and final.is_logged]:
+                await self._clerk.log(logged)
+        for one, final in zip(ready, finals, strict=True):
+            tell(one.mine, replace(one.issued, final=final))
 
     def _settled(self, found: Gathered) -> CtlogError | None:
         """Why this one will never have enough SCTs; None if other logs or another time may do.
@@ -292,61 +345,12 @@ class BulkIssuer:
         return await asyncio.gather(*(loop.run_in_executor(executor, make, one) for one in each))
 
 
-class _Clerk:
-    """The one thread that uses the journal. What waits to be written while it writes goes into one transaction."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._thread = ThreadPoolExecutor(1, "ctlog-journal")
-        self._waiting: list[tuple[Sequence[Begun], Sequence[Finished], asyncio.Future[list[int]]]] = []
-        self._writing: asyncio.Task[None] | None = None
-
-    async def find(self, keys: Sequence[bytes]) -> list[Entry | None]:
-        """What is known of these orders."""
-        return await self._run(lambda: [self._journal.find(key) for key in keys])
-
-    async def begin(self, begun: Sequence[Begun]) -> list[int]:
-        """Their places, once they are written."""
-        return await self._put(begun, ())
-
-    async def finish(self, finished: Sequence[Finished]) -> None:
-        """Returns once they are written."""
-        await self._put((), finished)
-
-    async def close(self) -> None:
-        """Finish what is under way, and end the thread."""
-        if self._writing is not None:
-            await asyncio.wait((self._writing,))
-        self._thread.shutdown()
-
-    async def _put(self, begun: Sequence[Begun], finished: Sequence[Finished]) -> list[int]:
-        done: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((begun, finished, done))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write())
-        return await done
-
-    async def _write(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            begun = [each for one in batch for each in one[0]]
-            finished = [each for one in batch for each in one[1]]
-            try:
-                places = await self._run(partial(self._journal.write, begun, finished))
-            except Exception as error:
-                for _, _, done in batch:
-                    if not done.done():
-                        done.set_exception(error)
-                continue
-            at = 0
-            for mine, _, done in batch:
-                if not done.done():
-                    done.set_result(places[at : at + len(mine)])
-                at += len(mine)
-        self._writing = None
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+def _final(found: Gathered) -> Final:
+    try:
+        found.require()
+    except CtlogError as error:
+        return Final(error.reason, str(error))
+    return Final()
 
 
 def _twin(order: Order, outcome: Outcome | None) -> Outcome | None:

@@ -1,12 +1,14 @@
 """What a run of bulk issuance must not forget: one SQLite file that knows of each order how far it came.
 
-In scope: the two steps of an order, each durable when its call returns. *Begun*: the bytes that go to the logs, before
+In scope: the steps of an order, each durable when its call returns. *Begun*: the bytes that go to the logs, before
 any log sees them; whoever begins the order again sends the same bytes, so that no second certificate comes of it.
 *Finished*: the certificate and its SCTs, before anybody is given them; whoever asks again is given the same ones.
-SCTs need no step between: a log gives the same one again for the same bytes. Out of scope: what is signed and sent
-(`ctlog.issuance.bulk`), and orders (`ctlog.issuance.orders`).
+SCTs need no step between: a log gives the same one again for the same bytes. *Logged*, where a run submits finished
+certificates too: enough logs have this one; without this step it is submitted again, and a log that had it gives the
+same SCT. Out of scope: what is signed and sent (`ctlog.issuance.bulk`), and orders (`ctlog.issuance.orders`).
 
-A journal is one CA's and one kind of certificate's, which it says itself. One process at a time uses it. It is as
+A journal is one CA's and one kind of certificate's, which it says itself. One of version 1, which knows nothing of the
+third step, is brought up to date when it is opened. One process at a time uses it. It is as
 precious as the certificates in it: with the journal lost, the same orders are new ones.
 """
 
@@ -22,17 +24,20 @@ from typing import NamedTuple
 from ctlog.errors import StoreError, UsageError
 
 _APPLICATION_ID = 0x63746C6A  # PRAGMA application_id, "ctlj"
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = (
     "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE begun (place INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, content BLOB NOT NULL, "
     "submitted BLOB NOT NULL)",
     "CREATE TABLE finished (place INTEGER PRIMARY KEY, certificate BLOB NOT NULL, scts BLOB NOT NULL)",
 )
+_LOGGED = "CREATE TABLE logged (place INTEGER PRIMARY KEY)"  # since version 2
 _BEGIN = "INSERT INTO begun (key, content, submitted) VALUES (?, ?, ?)"
 _FINISH = "INSERT INTO finished VALUES (?, ?, ?)"
+_LOG = "INSERT OR IGNORE INTO logged VALUES (?)"
 _FIND = (
-    "SELECT begun.place, content, submitted, certificate, scts FROM begun LEFT JOIN finished USING (place) "
+    "SELECT begun.place, content, submitted, certificate, scts, logged.place IS NOT NULL "
+    "FROM begun LEFT JOIN finished ON finished.place = begun.place LEFT JOIN logged ON logged.place = begun.place "
     "WHERE key = ?"
 )
 
@@ -41,6 +46,7 @@ class Entry(NamedTuple):
     """An order that was begun. Where it was not finished, `certificate` and `scts` are b"".
 
     content: SHA-256 of what was ordered. submitted: DER, what the logs get. scts: a SignedCertificateTimestampList.
+    is_logged: enough logs have the finished certificate itself.
     """
 
     place: int
@@ -48,6 +54,7 @@ class Entry(NamedTuple):
     submitted: bytes
     certificate: bytes = b""
     scts: bytes = b""
+    is_logged: bool = False
 
     @property
     def is_finished(self) -> bool:
@@ -106,7 +113,7 @@ class Journal:
         found = db.execute("PRAGMA application_id").fetchone()[0]
         if not found and not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             self._make(about)
-        elif found != _APPLICATION_ID or db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+        elif found != _APPLICATION_ID or not self._is_up_to_date(db.execute("PRAGMA user_version").fetchone()[0]):
             raise UsageError(f"{self.path} is another kind of file", reason="not-a-journal")
         # What an fsync that failed left in the page cache looks durable: it is written again before it is believed.
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -116,10 +123,17 @@ class Journal:
                 sentence = f"{self.path} is the journal of another {name}: {known.get(name)}, not {value}"
                 raise UsageError(f"{sentence}; give this run one of its own", reason="other-journal")
 
+    def _is_up_to_date(self, version: int) -> bool:
+        """Make it so, where this program knows how."""
+        if version == 1:
+            for statement in ("BEGIN IMMEDIATE", _LOGGED, f"PRAGMA user_version = {_VERSION}", "COMMIT"):
+                self._db.execute(statement)
+        return version in (1, _VERSION)
+
     def _make(self, about: Mapping[str, str]) -> None:
         db = self._db
         db.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
+        for statement in (*_SCHEMA, _LOGGED):
             db.execute(statement)
         db.executemany("INSERT INTO about VALUES (?, ?)", about.items())
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -137,10 +151,13 @@ class Journal:
             row = self._db.execute(_FIND, (key,)).fetchone()
         except sqlite3.Error as error:
             raise StoreError(f"{self.path} cannot be read: {error}") from error
-        return None if row is None else Entry(row[0], row[1], row[2], row[3] or b"", row[4] or b"")
+        return None if row is None else Entry(row[0], row[1], row[2], row[3] or b"", row[4] or b"", bool(row[5]))
 
-    def write(self, begun: Sequence[Begun] = (), finished: Iterable[Finished] = ()) -> list[int]:
-        """Write down what will be sent and what may be handed out, all or nothing; gives the places of the former.
+    def write(
+        self, begun: Sequence[Begun] = (), finished: Iterable[Finished] = (), logged: Iterable[int] = ()
+    ) -> list[int]:
+        """Write down what will be sent, what may be handed out and which places are logged; gives the places of the
+        first. All or nothing.
 
         It is on the disk when this returns. Raises StoreError: then nothing of it may leave, and the journal is to be
         opened anew.
@@ -151,6 +168,7 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             places = [int(self._db.execute(_BEGIN, each).lastrowid or 0) for each in begun]
             self._db.executemany(_FINISH, finished)
+            self._db.executemany(_LOG, ((place,) for place in logged))
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._is_broken = True

@@ -51,9 +51,11 @@ class WatchedJournal(Journal):
         self.world.pass_by()
         return super().find(key)
 
-    def write(self, begun: Sequence[Begun] = (), finished: Iterable[Finished] = ()) -> list[int]:
+    def write(
+        self, begun: Sequence[Begun] = (), finished: Iterable[Finished] = (), logged: Iterable[int] = ()
+    ) -> list[int]:
         self.world.pass_by()
-        places = super().write(begun, finished)
+        places = super().write(begun, finished, logged)
         self.world.pass_by()
         return places
 
@@ -91,9 +93,12 @@ class WatchedLog:
 class Ca:
     """A CA with two logs and a journal, that can be run again and again."""
 
-    def __init__(self, path: Path, count: int = 2, *, detached: bool = False, **policy: Any) -> None:
+    def __init__(
+        self, path: Path, count: int = 2, *, detached: bool = False, submit_final: bool = False, **policy: Any
+    ) -> None:
         self.path = path
         self.detached = detached
+        self.submit_final = submit_final
         self.logs = [WatchedLog(seed) for seed in range(1, count + 1)]
         self.policy = SubmissionPolicy(**({"grace_s": 0.0} | policy))
         self.build: Build = delegate_orders(AUTHORITY, TERMS)
@@ -119,7 +124,8 @@ class Ca:
         journal = WatchedJournal(self.path, {}, world)
         destinations: Any = [Destination(log, f"operator {at}") for at, log in enumerate(self.logs)]  # type: ignore[arg-type]
         several = Several(destinations, self.policy, lambda: NOW)
-        issuer = BulkIssuer(AUTHORITY, several, journal, self.build, detached=self.detached)
+        issuer = BulkIssuer(AUTHORITY, several, journal, self.build, detached=self.detached,
+                            submit_final=self.submit_final)  # fmt: skip
         try:
             await issuer.run(orders, report)
         finally:

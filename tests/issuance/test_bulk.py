@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ctlog.client.log_client import GaveUp
 from ctlog.client.sct import embedded_scts, verify_embedded_sct, verify_sct
 from ctlog.errors import FrozenError, RefusedError, SctError, TransportError, UsageError
 from ctlog.issuance import Authority, Key, bulk
-from ctlog.issuance.bulk import open_journal
+from ctlog.issuance.bulk import Final, open_journal
 from ctlog.issuance.keys import ECDSA_SHA256
 from ctlog.issuance.orders import BadOrder, Order
 from ctlog.wire.rfc6962 import parse_sct_list
@@ -215,37 +215,112 @@ async def test_a_log_that_says_nothing_is_waited_for_only_so_long(path: Path) ->
     assert len(ca.issued(await ca.run(order(n) for n in range(1, 70)))) == 69
 
 
+# Finished certificates, where they are submitted too ------------------------------------------------------------------
+
+
+def is_final(der: bytes) -> bool:
+    return not is_precertificate(parse_certificate(der))
+
+
+async def test_the_finished_certificate_is_submitted_too_if_asked_and_once(path: Path) -> None:
+    ca = Ca(path, submit_final=True)
+    found = ca.issued(await ca.run(order(n) for n in range(1, 81)))
+    assert {one.final for one in found.values()} == {Final("enough")}
+    for log in ca.logs:
+        assert sorted(filter(is_final, log.seen)) == sorted(one.certificate for one in found.values())
+        assert len(log.seen) == 160
+    again = ca.issued(await ca.run(order(n) for n in range(1, 81)))
+    assert {(one.final, one.before) for one in again.values()} == {(Final("enough"), True)}
+    assert [len(log.seen) for log in ca.logs] == [160, 160]
+
+
+async def test_what_was_issued_before_is_submitted_when_it_is_asked_for_later(path: Path) -> None:
+    ca = Ca(path)
+    first = ca.issued(await ca.run(order(n) for n in range(1, 6)))
+    assert {one.final for one in first.values()} == {None}
+    ca.submit_final = True
+    found = ca.issued(await ca.run(order(n) for n in range(1, 8)))
+    assert {n for n, one in found.items() if one.before} == set(first)
+    assert {one.final for one in found.values()} == {Final()}
+    assert sorted(filter(is_final, ca.logs[0].seen)) == sorted(one.certificate for one in found.values())
+    check_history(ca, range(1, 8))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (RefusedError("no", reason="unknown-root"), "unknown-root"),
+        (GaveUp(TransportError("down")), "too-few-scts"),
+        (GaveUp(FrozenError("it has ended")), "too-few-scts"),
+        (SctError("a lie", reason="bad-signature"), "too-few-scts"),
+    ],
+    ids=["refused", "down", "ended", "a lie"],
+)
+async def test_a_final_that_no_log_takes_is_named_and_loses_no_certificate(
+    path: Path, answer: Any, reason: str
+) -> None:
+    """It is issued all the same, in this run; the next one submits what is missing, and nothing else."""
+    ca = Ca(path, submit_final=True)
+    ca.logs[1].answer = lambda submission: answer if is_final(submission.chain[0]) else None
+    found = ca.issued(await ca.run([*(order(n) for n in range(1, 6)), order(1, line=6)]))
+    assert sorted(found) == [1, 2, 3, 4, 5, 6]
+    for one in found.values():
+        assert one.final is not None
+        assert (one.final.reason, one.final.is_logged) == (reason, False)
+        assert ca.logs[1].url in one.final.sentence
+        assert embedded_scts(one.certificate)
+    ca.logs[1].answer = lambda submission: None
+    again = ca.issued(await ca.run(order(n) for n in range(1, 6)))
+    assert {(one.final, one.before) for one in again.values()} == {(Final(), True)}
+    assert sorted(filter(is_final, ca.logs[1].seen)) == sorted(one.certificate for one in again.values())
+    check_history(ca, range(1, 6), twins={6})
+
+
+async def test_what_is_logged_as_it_is_is_not_submitted_again(path: Path) -> None:
+    ca = Ca(path, detached=True, submit_final=True)
+    found = ca.issued(await ca.run(order(n) for n in range(1, 4)))
+    assert {one.final for one in found.values()} == {None}
+    assert [len(log.seen) for log in ca.logs] == [3, 3]
+
+
 # The end of the world -------------------------------------------------------------------------------------------------
 
 
-def check_history(ca: Ca, lines: range) -> None:
+def check_history(ca: Ca, lines: range, twins: Set[int] = frozenset()) -> None:
     """Nothing was issued twice, nothing is lost: of every order the logs saw the same bytes, its callers one
     certificate, and that is the one that was logged."""
-    assert set(ca.certificates) == set(lines)
+    assert set(ca.certificates) == set(lines) | twins
     assert all(len(each) == 1 for each in ca.certificates.values())
-    finals = [next(iter(each)) for each in ca.certificates.values()]
+    finals = {next(iter(each)) for each in ca.certificates.values()}
     seen = {der for log in ca.logs for der in log.seen}
-    assert len(seen) == len(lines)
+    seen_finals = set(filter(is_final, seen))
     if ca.detached:
-        assert seen == set(finals)
+        assert seen == finals
     else:
+        assert seen_finals == (finals if ca.submit_final else set())
+        seen -= seen_finals
         assert {tbs_of_precertificate(parse_certificate(der)) for der in seen} == {
             tbs_of_final(parse_certificate(der)) for der in finals
         }
+    assert len(seen) == len(lines)
 
 
-@pytest.mark.parametrize("detached", [False, True], ids=["embedded", "detached"])
-async def test_it_may_end_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detached: bool) -> None:
+@pytest.mark.parametrize(
+    "kind", [{}, {"detached": True}, {"submit_final": True}], ids=["embedded", "detached", "with the finished ones"]
+)
+async def test_it_may_end_at_any_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: dict[str, bool]
+) -> None:
     """Before and behind every write, every submission, every answer and every report; and twice in a row."""
     monkeypatch.setattr(bulk, "GROUP", 2)
     monkeypatch.setattr(bulk, "GROUPS", 2)
     lines = range(1, 5)
     whole = World()
-    await Ca(tmp_path / "whole", detached=detached).run([order(n) for n in lines], whole)
+    await Ca(tmp_path / "whole", **kind).run([order(n) for n in lines], whole)
     assert whole.moments > 20
     ended = 0
     for moment in range(whole.moments):
-        ca = Ca(tmp_path / str(moment), detached=detached)
+        ca = Ca(tmp_path / str(moment), **kind)
         for end in (moment, moment // 2):  # the second run has less to do, and may be through before
             try:
                 await ca.run([order(n) for n in lines], World(end))

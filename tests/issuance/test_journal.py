@@ -48,6 +48,37 @@ def test_two_steps_survive_closing(path: Path) -> None:
     journal.close()
 
 
+def test_the_third_step_says_who_is_logged(path: Path) -> None:
+    journal = Journal(path, ABOUT)
+    one, two = journal.write([begun(1), begun(2)])
+    journal.write(finished=[Finished(one, b"x", b"y"), Finished(two, b"x", b"y")], logged=[one])
+    journal.write(logged=[one])  # said twice, it is still so
+    journal.close()
+    journal = Journal(path, ABOUT)
+    found = [journal.find(begun(n).key) for n in (1, 2)]
+    assert [entry is not None and entry.is_logged for entry in found] == [True, False]
+    journal.close()
+
+
+def test_a_journal_of_version_1_goes_on(path: Path) -> None:
+    """As runs before the third step left it. What it knew it knows, and of nothing that it was logged."""
+    journal = Journal(path, ABOUT)
+    (place,) = journal.write([begun(1)], logged=[])
+    journal.write(finished=[Finished(place, b"certificate", b"scts")])
+    journal._db.execute("DROP TABLE logged")
+    journal._db.execute("PRAGMA user_version = 1")
+    journal.close()
+    for is_logged in (False, True):
+        journal = Journal(path, ABOUT)
+        assert journal.find(begun(1).key) == Entry(place, b"c1", b"s1", b"certificate", b"scts", is_logged)
+        journal.write(logged=[place])
+        journal.close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 3")
+    db.close()
+    assert reason(path) == "not-a-journal"
+
+
 def test_an_order_begins_once_and_ends_once(path: Path) -> None:
     """All or nothing: what stands beside a second beginning is not begun either."""
     journal = Journal(path, ABOUT)
