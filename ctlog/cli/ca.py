@@ -33,6 +33,8 @@ _COMMANDS = {
     "scts": "ctlog.cli.ca",
 }
 
+VOUCHING = ("rcs/participant-key.pem", "rcs/carrier-key.pem")
+
 WARNING = """\
 The keys in this folder are for tests. They were made on this machine, lie here unencrypted, and whoever
 reads them can issue certificates for any number. Never have a CA of theirs accepted where it matters.
@@ -75,11 +77,13 @@ def init(directory: Path, label: str, country: str, ranges: tuple[str, ...], cod
     DIR/roots.pem            what a log accepts: ctlog create LOG --roots DIR/roots.pem ...
     DIR/shaken/              a root, an STI-CA, and a signer of precertificates for it
     DIR/delegate/            a CA below the STI-CA for the given numbers only (RFC 9060)
-    DIR/rcs/                 a messaging vendor: a root and its CA (RCC.16)
+    DIR/rcs/                 a messaging vendor: a root and its CA (RCC.16); and the keys of a participant
+                             and a carrier, who vouch for its clients
 
     Beside each CA.pem (its certificate and those above it) lies CA-key.pem. These keys are for tests, and for nothing
     else: they lie there unencrypted.
     """
+    from ctlog.issuance import Key
     from ctlog.issuance.hierarchy import make_hierarchy
 
     if directory.exists():
@@ -94,9 +98,13 @@ def init(directory: Path, label: str, country: str, ranges: tuple[str, ...], cod
     places = ("shaken/root", "shaken/ca", "shaken/precert-signer", "delegate/ca", "rcs/root", "rcs/ca")
     for place, member in zip(places, made, strict=True):
         _write(unfinished / place, member)
+    for place in VOUCHING:
+        write_key(unfinished / place, Key.generate().to_pem())
     unfinished.rename(directory)
     for place, member in zip(places, made, strict=True):
         say(f"{directory / place}.pem  {_name(member)}")
+    for place in VOUCHING:
+        say(f"{directory / place}  for `ctlog ca issue --profile rcs`")
     say(f"{directory / 'roots.pem'}  both roots, for `ctlog create --roots` and `ctlog verify-service --roots`")
     say_error("The keys beside them are for tests, and for nothing else.")
     return 0

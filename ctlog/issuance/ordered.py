@@ -1,16 +1,18 @@
 """An order as a TBSCertificate: which profile it gets, and what no CA of that profile would sign.
 
 Specs: ATIS-1000080 section 6.4.1 (one code), RFC 9060 section 4 (a delegate's scope lies within those above it), RCC.16
-Annex A (a UUID, numbers, 76 days). In scope: a function for each profile, made once for a run. Out of scope: how orders
-are written (`ctlog.issuance.orders`), the layouts of certificates (`profiles`, `rcs`).
+Annex A (a UUID, numbers, 76 days, who vouches). In scope: a function for each profile, made once for a run. Out of
+scope: how orders are written (`ctlog.issuance.orders`), the layouts of certificates (`profiles`, `rcs`), what the word
+of a participant and a carrier is worth (`vouched`).
 
-The reasons of what is refused: one-code, scope-exceeds-issuer, no-holder, not-a-uuid, numbers-only; and of a whole run:
-outlives-issuer.
+The reasons of what is refused: one-code, scope-exceeds-issuer, no-holder, not-a-uuid, numbers-only, rcs-only, and those
+of `vouched`; and of a whole run: outlives-issuer, not-a-vendor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,7 +20,8 @@ from ctlog.errors import RefusedError, UsageError
 from ctlog.issuance.authority import Authority, Subject
 from ctlog.issuance.orders import Order
 from ctlog.issuance.profiles import delegate_leaf, shaken_leaf
-from ctlog.issuance.rcs import LEAF_DAYS, rcs_leaf, subject_name
+from ctlog.issuance.rcs import LEAF_DAYS, Participant, rcs_leaf, subject_name
+from ctlog.issuance.vouched import NOBODY, StandIns, check_participant, check_proof, vendor_of
 from ctlog.issuance.write import name
 from ctlog.tn.delegation import Scope
 from ctlog.tn.identity import read_identity
@@ -64,7 +67,7 @@ def shaken_orders(authority: Authority, terms: Terms) -> Build:
         (code, *more) = order.claims
         if more or not isinstance(code, ServiceProviderCode):
             raise RefusedError("a SHAKEN certificate is for one code and nothing else", reason="one-code")
-        _need_holder(order)
+        _check_plain(order)
         start, end = terms.life()
         return shaken_leaf(authority, order.spki, code.code, order.holder, not_before_ms=start, not_after_ms=end,
                            country=terms.country)  # fmt: skip
@@ -83,20 +86,24 @@ def delegate_orders(authority: Authority, terms: Terms) -> Build:
             if not all(_holds(scope, claim) for scope in scopes):
                 raise RefusedError(f"{claim} lies outside of what its CA holds (RFC 9060 section 4)",
                                    reason="scope-exceeds-issuer")  # fmt: skip
-        _need_holder(order)
+        _check_plain(order)
         who = name(C=terms.country, O=order.holder, CN=order.holder)
         return delegate_leaf(authority, Subject(who, order.spki, *terms.life()), format_tnauthlist(order.claims))
 
     return build
 
 
-def rcs_orders(authority: Authority, terms: Terms) -> Build:
-    """A messaging client's certificate: numbers, and a UUID as its holder.
+def rcs_orders(authority: Authority, terms: Terms, stand_ins: StandIns = NOBODY) -> Build:
+    """A messaging client's certificate: numbers, a UUID as its holder, and what the order brings of those who vouch.
 
-    It has neither ParticipantInformation nor a carrier's proof, for these come with no order: a vendor writes a `Build`
-    of its own.
+    `stand_ins` vouch where an order brings nothing. Without either the certificate has no ParticipantInformation, or no
+    carrier's proof, and is one that monitors warn of. Raises UsageError as `Terms.check`; "not-a-vendor" for a CA that
+    names no vendor, when the first order or key vouches.
     """
     terms.check(authority)
+    vendor_id = cache(partial(vendor_of, authority))
+    if stand_ins.participant is not None:
+        vendor_id()
     if terms.days > LEAF_DAYS:
         raise UsageError(f"RCC.16 lets a client's certificate live for {LEAF_DAYS} days at most")
 
@@ -108,7 +115,16 @@ def rcs_orders(authority: Authority, terms: Terms) -> Build:
             identifier = UUID(order.holder)
         except ValueError:
             raise RefusedError("the holder of a messaging certificate is a UUID", reason="not-a-uuid") from None
-        return rcs_leaf(authority, Subject(subject_name(identifier), order.spki, *terms.life()), *numbers)
+        subject = Subject(subject_name(identifier), order.spki, *terms.life())
+        if order.participant:
+            check_participant(order.participant, vendor_id(), subject, *numbers)
+        if order.proof:
+            check_proof(order.proof, subject.not_before_ms)
+        participant: Participant | bytes | None = order.participant
+        if not participant and stand_ins.participant is not None:
+            participant = stand_ins.vouch(vendor_id(), subject)
+        proof = order.proof or stand_ins.prove(subject, *numbers)
+        return rcs_leaf(authority, subject, *numbers, participant=participant, proof=proof)
 
     return build
 
@@ -123,6 +139,9 @@ def _holds(scope: Scope, claim: Claim) -> bool:
     return scope.holds(claim) or (scope.has_code and not isinstance(claim, ServiceProviderCode))
 
 
-def _need_holder(order: Order) -> None:
+def _check_plain(order: Order) -> None:
     if not order.holder:
         raise RefusedError("it names no holder", reason="no-holder")
+    if order.participant or order.proof:
+        sentence = "participant information and a carrier's proof stand in messaging certificates only"
+        raise RefusedError(sentence, reason="rcs-only")

@@ -10,12 +10,15 @@ In scope: CSV (its first line names the columns) and JSON lines, with the same n
     key       the holder's public key, a SubjectPublicKeyInfo in DER as base64
     csr       or its certificate signing request (PKCS #10, RFC 2986) in DER as base64: the key is taken from it, after
               its signature was verified, and nothing else
+    participant   of a messaging client: its ParticipantInformation (RCC.16), which the participant's key signed; DER as
+                  base64
+    proof         and its carrier's proof, as it came, as base64
 
 A line that is no order is a `BadOrder` with its number and the reason, and the next one is read. Keys are P-256, as
 every profile asks; one that is not on the curve is refused. Out of scope: whether a holder has a right to a number.
 
 The reasons: line-too-long, bad-line, bad-id, bad-holder, bad-code, bad-range, no-number, no-key, two-keys, bad-key,
-bad-csr, and those of numbers and ranges (`ctlog.tn.numbers`).
+bad-csr, bad-participant, bad-proof, and those of numbers and ranges (`ctlog.tn.numbers`).
 """
 
 from __future__ import annotations
@@ -57,12 +60,15 @@ class Order(NamedTuple):
     holder: str
     claims: tuple[Claim, ...]
     id: str = ""
+    participant: bytes = b""
+    proof: bytes = b""
 
     @property
     def content(self) -> bytes:
         """SHA-256 of what is ordered, wherever it stands."""
         claims = [f"{type(claim).__name__} {claim}" for claim in self.claims]
-        return hashlib.sha256(msgspec.json.encode((self.id, self.holder, claims, self.spki))).digest()
+        vouched = (self.participant, self.proof) if self.participant or self.proof else ()
+        return hashlib.sha256(msgspec.json.encode((self.id, self.holder, claims, self.spki, *vouched))).digest()
 
     def key(self, content: bytes) -> bytes:
         """What tells this order from all others, 32 bytes: by its id, or by its content."""
@@ -87,6 +93,8 @@ class _Members(msgspec.Struct, forbid_unknown_fields=True):
     holder: str = ""
     key: str = ""
     csr: str = ""
+    participant: str = ""
+    proof: str = ""
 
 
 COLUMNS = _Members.__struct_fields__
@@ -182,7 +190,9 @@ def _order(line: int, said: _Members) -> Order:
         sentence = "it has a key and a certificate signing request" if both else "it has no key"
         raise MalformedError(sentence, reason="two-keys" if both else "no-key")
     spki = _spki(_base64(said.key, "bad-key")) if said.key else _requested(_base64(said.csr, "bad-csr"))
-    return Order(line, spki, said.holder, tuple(claims), said.id)
+    participant = _base64(said.participant, "bad-participant", "participant information")
+    proof = _base64(said.proof, "bad-proof", "carrier's proof")
+    return Order(line, spki, said.holder, tuple(claims), said.id, participant, proof)
 
 
 def _several(said: str | list[str]) -> Sequence[str]:
@@ -202,11 +212,11 @@ def _range(text: str) -> NumberRange:
     return NumberRange(match[1], int(match[2]))
 
 
-def _base64(text: str, reason: str) -> bytes:
+def _base64(text: str, reason: str, what: str = "key") -> bytes:
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
-        raise MalformedError("its key is not base64", reason=reason) from None
+        raise MalformedError(f"its {what} is not base64", reason=reason) from None
 
 
 def _spki(der: bytes) -> bytes:

@@ -79,20 +79,24 @@ def rcs_intermediate(parent: Authority, signer: Signer, subject: Subject, vendor
 
 
 def rcs_leaf(
-    authority: Authority, subject: Subject, *numbers: str, participant: Participant | None = None, proof: bytes = b""
-) -> bytes:
+    authority: Authority, subject: Subject, *numbers: str, participant: Participant | bytes | None = None,
+    proof: bytes = b"",
+) -> bytes:  # fmt: skip
     """The TBSCertificate of a messaging client: `tel:` names (E.164 digits), the client usage, the RCS policy.
 
-    `participant`: whose key signs ParticipantInformation; `proof`: what the carrier gave (`carrier_proof`). A vendor's
-    certificate has both; without them it is one that monitors warn of.
+    `participant`: whose key signs ParticipantInformation, or its value (DER) as the participant gave it; `proof`: what
+    the carrier gave (`carrier_proof`). Neither is looked at here (`ctlog.issuance.vouched`). A vendor's certificate has
+    both; without them it is one that monitors warn of.
     """
     names = tel_names(*numbers)
     extensions = [
         DIGITAL_SIGNATURE, extended_key_usage(MLS_CLIENT), subject_key_id(subject.spki),
         authority_key_id(authority.key_id), names, policies(CP_RCS),
     ]  # fmt: skip
-    if participant is not None:
+    if isinstance(participant, Participant):
         extensions.append(participant_information(participant, subject, *numbers))
+    elif participant:
+        extensions.append(extension(PARTICIPANT_INFORMATION, participant, critical=True))
     if proof:
         extensions.append(extension(CARRIER_PROOF, proof))
     return authority.leaf(subject, extensions)

@@ -36,6 +36,11 @@ def test_a_hierarchy_in_one_command(here: Path, capsys: pytest.CaptureFixture[st
         assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
         chain = tuple(read_certificates(here / "my-ca" / f"{name}.pem"))
         Authority.of(chain, Key.from_pem(key_file.read_bytes()))
+    for name in ("participant", "carrier"):
+        key_file = here / "my-ca" / "rcs" / f"{name}-key.pem"
+        assert f"my-ca/rcs/{name}-key.pem" in told.out
+        assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+        Key.from_pem(key_file.read_bytes())
     assert len(list(read_certificates(here / "my-ca" / "roots.pem"))) == 2
     assert "for tests" in (here / "my-ca" / "KEYS-ARE-FOR-TESTS.txt").read_text()
     assert run(["show", "my-ca/delegate/ca.pem"]) == 0

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,17 @@ from aiohttp import web
 
 from ctlog.cli import run
 from ctlog.cli.ca_issue import file_name
+from ctlog.cli.ca_logs import open_authority
 from ctlog.cli.files import read_certificates
 from ctlog.client.sct import embedded_scts, verify_embedded_sct, verify_sct
-from ctlog.issuance import Key
+from ctlog.issuance import Key, Participant, Subject, carrier_proof, rcs_leaf
+from ctlog.issuance.rcs import GOOGLE, subject_name
 from ctlog.tn.identity import read_identity
 from ctlog.wire.rfc6962 import parse_sct_list
 from ctlog.x509.der import parse_certificate
 from ctlog.x509.names import name_text
-from ctlog.x509.precert import tbs_of_final, tbs_of_precertificate
+from ctlog.x509.precert import is_precertificate, tbs_of_final, tbs_of_precertificate
+from monitor.rcs import holds_proof, read_participant, read_provisioning
 from tests.several_logs import SocketLog, in_a_thread
 
 LATER = 4_000_000_000_000
@@ -52,11 +56,14 @@ class Recording(SocketLog):
     def __init__(self, seed: int) -> None:
         super().__init__(seed, self.look)
         self.answers = 0
+        self.refuses_finals = False
         self.seen: list[bytes] = []
         self.kill_at = -1
         self.victim: subprocess.Popen[str] | None = None
 
     async def add(self, request: web.Request) -> web.Response:
+        if self.refuses_finals and request.match_info["call"] == "add-chain":
+            return web.json_response({"error_message": "no place for these", "reason": "no-place"}, status=400)
         self.seen.append(base64.b64decode(json.loads(await request.read())["chain"][0]))
         return await super().add(request)
 
@@ -146,6 +153,80 @@ def test_scts_travel_beside_it_where_a_profile_forbids_them(logs: Logs, by: str,
         verify_sct(leaf, above, sct, log.log.key, LATER)
 
 
+def rcs_order(**more: str) -> Path:
+    path = Path("orders.jsonl")
+    path.write_text(json.dumps({"number": "12025550123", "holder": UUID, "key": KEY, "id": "a"} | more))
+    return path
+
+
+def test_nobody_vouches_for_a_messaging_client_and_that_is_said(
+    logs: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(line(logs[1], rcs_order(), "--profile", "rcs", "--out", "issued", by="rcs/ca")) == 0
+    assert "Look twice: 1 lack a participant's or a carrier's word" in capsys.readouterr().err
+
+
+def test_in_a_hierarchy_for_tests_a_participant_and_a_carrier_stand_in(
+    logs: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = ["--participant-key", "my-ca/rcs/participant-key.pem", "--carrier-key", "my-ca/rcs/carrier-key.pem"]
+    assert run(line(logs[1], rcs_order(), "--profile", "rcs", *keys, "--out", "issued", by="rcs/ca")) == 0
+    assert "Look twice" not in capsys.readouterr().err
+    found = parse_certificate(next(iter(read_certificates(Path("issued/a.pem")))))
+    said = read_participant(found)
+    assert said is not None
+    assert holds_proof(found, said)
+    assert said.spki == Key.from_pem(Path("my-ca/rcs/participant-key.pem").read_bytes()).spki
+    assert read_provisioning(found) is not None
+
+
+def test_who_vouches_comes_with_the_order(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    authority = open_authority(Path("my-ca/rcs/ca.pem"), None)
+    who = Subject(subject_name(UUID), Key.from_number(5).spki, 0, 0)
+    end_ms = time.time_ns() // 1_000_000 + 90 * 86_400_000
+    person = Participant(GOOGLE, Key.from_number(6), 0, end_ms)
+    tbs = rcs_leaf(authority, who, "12025550123", participant=person, proof=carrier_proof(end_ms, b"signed"))
+    participant, proof = (each.value for each in parse_certificate(authority.certificate_for(tbs)).extensions[-2:])
+    text = {"participant": base64.b64encode(participant).decode(), "proof": base64.b64encode(proof).decode()}
+    path = rcs_order(**text)
+    other = json.loads(path.read_text()) | {"number": "12025550124", "id": "b"}
+    path.write_text(f"{path.read_text()}\n{json.dumps(other)}\n")
+    assert run(line(logs[1], path, "--profile", "rcs", "--out", "issued", by="rcs/ca")) == 1
+    out, err = capsys.readouterr()
+    assert "line 2 (b): bad-participant: " in out
+    assert "Look twice" not in err
+    found = parse_certificate(next(iter(read_certificates(Path("issued/a.pem")))))
+    assert [each.value for each in found.extensions[-2:]] == [participant, proof]
+
+
+def test_the_finished_certificates_are_submitted_too(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once, and again only where a log did not take them: here because it had no place for them the first time."""
+    words = line(logs[1], orders(5), "--json", "--submit-final")
+    logs[0][1].refuses_finals = True
+    assert run(words) == 3
+    *issued, total = said(capsys)
+    assert [(one["status"], one["final"]) for one in issued] == [("issued", "no-place")] * 5
+    assert total == {"status": "sum", "issued": 5, "before": 0, "refused": {}, "final_missing": 5}
+    assert run([*words[: words.index("--json")], "--submit-final", "--out", "issued"]) == 3
+    out, err = capsys.readouterr()
+    assert sum("issued, but the finished certificate itself is in too few logs: no-place" in each
+               for each in out.splitlines()) == 5  # fmt: skip
+    assert "5 finished certificates are in too few logs: run it again" in err
+    logs[0][1].refuses_finals = False
+    for _ in range(2):
+        assert run(words) == 0
+        *again, total = said(capsys)
+        assert {(one["id"], one["certificate"], one["final"]) for one in again} == {
+            (one["id"], one["certificate"], "enough") for one in issued
+        }
+        assert total == {"status": "sum", "issued": 5, "before": 5, "refused": {}}
+    finals = sorted(base64.b64decode(one["certificate"]) for one in issued)
+    for log in logs[0]:
+        seen = [der for der in log.seen if not is_precertificate(parse_certificate(der))]
+        assert sorted(set(seen)) == finals
+    assert len(seen) == 5  # by the second log; the first one was asked again and gave the same
+
+
 def test_by_a_signer_of_precertificates(logs: Logs) -> None:
     signer = ["--precert-signer", "my-ca/shaken/precert-signer.pem", "--out", "issued"]
     assert run(line(logs[1], orders(3), *signer, by="shaken/ca")) == 0
@@ -179,6 +260,8 @@ def test_orders_from_stdin(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--profile", "rcs", "--days", "77", "--out", "issued"], "76 days"),
         (["--days", "3650", "--out", "issued"], "end after that of a CA above them"),
         (["--scts", "3", "--out", "issued"], "can never give 3 SCTs"),
+        (["--participant-key", "my-ca/rcs/participant-key.pem", "--out", "issued"], "for the rcs profile"),
+        (["--carrier-key", "my-ca/roots.pem", "--profile", "rcs", "--out", "issued"], "my-ca/roots.pem: this is no"),
     ],
 )
 def test_wrong_use(logs: Logs, capsys: pytest.CaptureFixture[str], change: list[str], said: str) -> None:

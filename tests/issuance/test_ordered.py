@@ -8,14 +8,16 @@ import pytest
 
 from ctlog import issuance
 from ctlog.errors import InputError, UsageError
-from ctlog.issuance import DAY_MS, Authority, Key, Subject
+from ctlog.issuance import DAY_MS, Authority, Key, Participant, Subject
 from ctlog.issuance.ordered import PROFILES, Terms, delegate_orders, rcs_orders, shaken_orders
 from ctlog.issuance.orders import Order
+from ctlog.issuance.rcs import APPLE, GOOGLE, carrier_proof, rcs_leaf, subject_name
+from ctlog.issuance.vouched import StandIns, check_participant, check_proof
 from ctlog.tn.identity import read_identity
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
 from ctlog.x509.der import Certificate, parse_certificate
 from ctlog.x509.names import name_text
-from tests.issued import AUTHORITY, KEY, NOW
+from tests.issued import AUTHORITY, KEY, NOW, vendor
 
 TERMS = Terms(7, lambda: NOW, "CA")
 CODE, NUMBER, RANGE = ServiceProviderCode("709J"), TelephoneNumber("12025550100"), NumberRange("12025550100", 100)
@@ -103,6 +105,61 @@ def test_behind_a_code_may_be_any_number_but_no_other_code() -> None:
 )  # fmt: skip
 def test_a_messaging_client_is_a_uuid_with_numbers(wanted: Order, expected: str) -> None:
     assert reason(rcs_orders(AUTHORITY, TERMS), wanted) == expected
+
+
+VENDOR = vendor()
+STAND_INS = StandIns(Key.from_number(7), Key.from_number(8))
+PROOF = carrier_proof(NOW + DAY_MS, b"signed")
+WHO = Subject(subject_name(UUID), KEY.spki, NOW, NOW + 7 * DAY_MS - 1000)
+
+
+def participant(vendor_id: int = GOOGLE, number: str = NUMBER.digits) -> bytes:
+    person = Participant(vendor_id, Key.from_number(61), NOW, NOW + 99 * DAY_MS)
+    return made(rcs_leaf(VENDOR, WHO, number, participant=person), VENDOR).extensions[6].value
+
+
+def vouched(wanted: Order, *more: Any) -> list[bytes]:
+    """What stands in it behind the policies."""
+    return [each.value for each in made(rcs_orders(VENDOR, TERMS, *more)(wanted), VENDOR).extensions[6:]]
+
+
+def test_who_vouches_for_a_messaging_client_comes_with_its_order() -> None:
+    """Byte for byte, also where somebody would stand in."""
+    wanted = order(NUMBER, holder=UUID)._replace(participant=participant(), proof=PROOF)
+    assert vouched(wanted) == vouched(wanted, STAND_INS) == [participant(), PROOF]
+    assert vouched(order(NUMBER, holder=UUID)) == []
+
+
+def test_in_a_hierarchy_for_tests_somebody_stands_in() -> None:
+    said, proof = vouched(order(NUMBER, holder=UUID), STAND_INS)
+    check_participant(said, GOOGLE, WHO, NUMBER.digits)
+    check_proof(proof, NOW + 7 * DAY_MS - 1001)
+    with pytest.raises(UsageError, match="no messaging vendor"):
+        rcs_orders(AUTHORITY, TERMS, STAND_INS)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"participant": participant(number="12025550199")}, "bad-participant"),
+        ({"participant": b"mine"}, "bad-participant"),
+        ({"participant": participant(APPLE)}, "wrong-vendor"),
+        ({"proof": b"mine"}, "bad-proof"),
+        ({"proof": carrier_proof(NOW - 1000, b"signed")}, "expired-proof"),
+    ],
+)
+def test_whoever_does_not_vouch_for_this_client_is_refused_before_it_is_signed(
+    change: dict[str, bytes], expected: str
+) -> None:
+    wanted = order(NUMBER, holder=UUID)._replace(**change)
+    assert reason(rcs_orders(VENDOR, TERMS), wanted) == expected
+    assert reason(rcs_orders(VENDOR, TERMS, STAND_INS), wanted) == expected
+
+
+def test_nobody_vouches_for_other_profiles() -> None:
+    for more in {"participant": participant()}, {"proof": PROOF}:
+        assert reason(shaken_orders(AUTHORITY, TERMS), order(CODE)._replace(**more)) == "rcs-only"
+        assert reason(delegate_orders(AUTHORITY, TERMS), order(NUMBER)._replace(**more)) == "rcs-only"
 
 
 def test_lives_that_are_too_long_end_it_before_anything_is_issued() -> None:

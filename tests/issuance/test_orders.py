@@ -86,13 +86,34 @@ def test_csv_and_json_lines_say_the_same() -> None:
 def test_dialects(text: str) -> None:
     (one,) = read(text.replace("{KEY}", KEY))
     assert isinstance(one, Order)
-    assert one[1:] == (SPKI, "Example", (TelephoneNumber("12025550100"),), "")
+    assert one == Order(one.line, SPKI, "Example", (TelephoneNumber("12025550100"),))
 
 
 def test_a_request_gives_its_key_and_nothing_else() -> None:
     (one,) = read(json_line(key="", csr=base64.b64encode(CSR).decode()))
     assert isinstance(one, Order)
     assert (one.spki, one.holder) == (P256_SPKI, "Example")
+
+
+def test_who_vouches_is_a_part_of_the_order() -> None:
+    text = {name: base64.b64encode(name.encode()).decode() for name in ("participant", "proof")}
+    halves = text | {"proof": ""}, text | {"participant": ""}
+    bare, *others = (read(json_line(**more))[0] for more in ({}, text, *halves))
+    assert isinstance(bare, Order)
+    assert [(one.participant, one.proof) for one in others if isinstance(one, Order)] == [
+        (b"participant", b"proof"), (b"participant", b""), (b"", b"proof"),
+    ]  # fmt: skip
+    assert len({key(one) for one in (bare, *others) if isinstance(one, Order)}) == 4
+    assert reasons("\n".join([json_line(participant="AA"), json_line(proof="?")])) == [
+        (1, "bad-participant"), (2, "bad-proof"),
+    ]  # fmt: skip
+
+
+def test_an_order_of_which_a_journal_knows_is_known_for_ever() -> None:
+    """What tells it from others stands in journals, also in those that are older than this program."""
+    (one,) = read(json_line(id=""))
+    assert isinstance(one, Order)
+    assert key(one).hex() == "aa824ef7061839c3220403d2fc756ab36bdd8a2e9b9906ab754cbb9f95504131"
 
 
 def test_what_tells_orders_apart() -> None:

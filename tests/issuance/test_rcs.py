@@ -26,7 +26,7 @@ from ctlog.issuance.rcs import (
 from ctlog.issuance.write import items
 from ctlog.tn.identity import read_identity
 from ctlog.x509.der import parse_certificate
-from tests.issued import AUTHORITY, KEY, NOW, check_chain, load, subject
+from tests.issued import AUTHORITY, KEY, NOW, check_chain, load, subject, vendor
 
 
 def test_an_rcs_leaf_names_its_numbers_as_uris() -> None:
@@ -39,13 +39,6 @@ def test_an_rcs_leaf_names_its_numbers_as_uris() -> None:
 
 WHO = UUID("7f4df1ad-1a4e-4f26-8a2e-56d6d83c4a43")
 PERSON = Key.from_number(61)
-
-
-def vendor() -> issuance.Authority:
-    keys = Key.from_number(62), Key.from_number(63)
-    names = issuance.name(O="Vendor", CN="Vendor RCS Root"), issuance.name(O="Vendor", CN="Vendor RCS CA")
-    top = rcs_root(keys[0], Subject(names[0], keys[0].spki, NOW, NOW + 3652 * DAY_MS), GOOGLE)
-    return rcs_intermediate(top, keys[1], Subject(names[1], keys[1].spki, NOW, NOW + 1827 * DAY_MS), GOOGLE)
 
 
 def client(number: str = "12025550123") -> bytes:
@@ -89,6 +82,15 @@ def test_the_participant_vouches_for_just_this_client() -> None:
     public.verify(signature[3:], signed, ec.ECDSA(hashes.SHA256()))
     other = parse_certificate(vendor().certificate_for(client("12025550124")))
     assert items(other.extensions[6].value)[3] != signature
+
+
+def test_what_a_participant_brings_stands_in_it_as_it_came() -> None:
+    who = Subject(subject_name(WHO), KEY.spki, NOW, NOW + LEAF_DAYS * DAY_MS, 1)
+    signed = rcs_leaf(vendor(), who, "12025550123", participant=Participant(GOOGLE, PERSON, NOW, NOW + DAY_MS))
+    value = parse_certificate(vendor().certificate_for(signed)).extensions[6].value
+    assert rcs_leaf(vendor(), who, "12025550123", participant=value) == signed
+    bare = rcs_leaf(vendor(), who, "12025550123")
+    assert rcs_leaf(vendor(), who, "12025550123", participant=b"") == bare != signed
 
 
 def test_the_cas_say_which_vendor_they_are_and_issue_no_cas() -> None:

@@ -28,6 +28,7 @@ from ctlog.client.several import Destination, Several, SubmissionPolicy
 from ctlog.issuance import Authority, Key, Subject
 from ctlog.issuance.issuer import Issued, Issuer
 from ctlog.x509.der import parse_certificate
+from monitor.rcs import holds_proof, read_participant, read_provisioning
 from tests import openssl
 from tests.serving import Serving, command
 from tests.tools import missing, tool
@@ -123,14 +124,45 @@ def test_by_a_signer_of_precertificates_and_the_finished_one_too(place: Place) -
             assert told["log_id"] == place.log_list.logs[at].log_id.hex()
 
 
+def write_orders(place: Place, name: str) -> None:
+    orders = re.sub(r"MFkw\S+", lambda _: base64.b64encode(Key.generate().spki).decode(), block(f"file: {name}"))
+    (place.folder / name).write_text(orders)
+
+
 def test_thousands_at_a_time(place: Place) -> None:
-    orders = re.sub(r"MFkw\S+", lambda _: base64.b64encode(Key.generate().spki).decode(), block("file: orders.csv"))
-    (place.folder / "orders.csv").write_text(orders)
+    write_orders(place, "orders.csv")
     for line in block("issuing, in bulk").splitlines():
         place.type(line.removeprefix("$ "))
     for name in ("order-1", "order-2"):
         check(tuple(read_certificates(place.folder / "issued" / f"{name}.pem")), place.log_list)
     assert "10 numbers from 12025550120" in next(text for line, text in place.said.items() if "order-2.pem" in line)
+
+
+def test_thousands_and_the_finished_ones_too(place: Place) -> None:
+    """Orders that were issued before, too: asked for later, they are submitted then."""
+    if not (place.folder / "orders.csv").exists():
+        write_orders(place, "orders.csv")
+    (line,) = (each for each in block("issuing, in bulk").splitlines() if " ca issue " in each)
+    place.type(line.removeprefix("$ ") + " --submit-final")
+    finished = place.folder / "issued/order-1.pem"
+    for log in place.logs:
+        said = command("ca", "scts", finished, "--log", log.url, "--scts", "1", "--json").stdout
+        assert len(json.loads(said)["scts"]) == 1
+
+
+def test_messaging_clients_and_who_vouches_for_them(place: Place) -> None:
+    write_orders(place, "clients.csv")
+    for line in block("issuing, messaging in bulk").splitlines():
+        place.type(line.removeprefix("$ "))
+    path = place.folder / "clients/client-1.pem"
+    chain = tuple(read_certificates(path))
+    check(chain, place.log_list, read_sct_list(path.with_name("client-1.pem.sct-list").read_bytes()))
+    found = parse_certificate(chain[0])
+    participant, proof = read_participant(found), read_provisioning(found)
+    assert participant is not None
+    assert holds_proof(found, participant)
+    assert proof is not None
+    assert proof.expiry_s * 1000 > now_ms()
 
 
 def test_the_line_of_the_readme(place: Place) -> None:
