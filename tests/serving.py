@@ -1,4 +1,7 @@
-"""`ctlog` as a process of its own, for journeys: `serving` runs a log, `command` anything else, as a person would."""
+"""`ctlog` as a process of its own, for journeys: `serving` runs a log, `command` anything else, as a person would.
+
+A test may be killed, and then no `finally` of it runs: its processes are on a leash (`program`, `leashed`) and end too.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,32 @@ from pathlib import Path
 
 import ctlog
 
-PROGRAM = (sys.executable, "-c", "from ctlog.cli import main; main()")
+
+def _leash(number: int) -> str:
+    """The first lines of a process that this one starts: PR_SET_PDEATHSIG, and a look whether that came too late."""
+    if sys.platform != "linux":
+        return ""
+    leash = f"import ctypes, os\nctypes.CDLL(None).prctl(1, {int(number)})\n"
+    return f"{leash}os.getppid() == {os.getpid()} or os._exit(1)\n"
+
+
+
+def program(package: str, number: int = signal.SIGKILL) -> tuple[str, ...]:
+    """`ctlog` or `monitor`, as a process that is sent the signal `number` when the test that started it is no more.
+
+    Whatever has children of its own needs SIGTERM, to end them. Elsewhere than on Linux nothing is sent.
+    """
+    return sys.executable, "-c", f"{_leash(number)}from {package}.cli import main; main()"
+
+
+def leashed(*line: str, number: int = signal.SIGTERM) -> list[str]:
+    """Any other command line, as `program`."""
+    return [sys.executable, "-c", f"{_leash(number)}import os, sys; os.execvp(sys.argv[1], sys.argv[1:])", *line]
+
+
+PROGRAM = program("ctlog")
+DEMO, MONITOR_DEMO = program("ctlog", signal.SIGTERM), program("monitor", signal.SIGTERM)
+MONITOR = program("monitor")
 START_S = 60.0
 STOP_S = 60.0
 

@@ -13,11 +13,10 @@ import pytest
 
 from ctlog.cli import cli
 from ctlog.config import Key, keys, parse
-from tests.serving import PROGRAM, environment
+from tests.serving import MONITOR_DEMO, PROGRAM, environment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-MONITOR = (PROGRAM[0], "-c", "from monitor.cli import main; main()")
 TABLE = "<!-- keys -->\n"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -82,7 +81,7 @@ def test_every_command_is_told_and_explains_itself(name: str) -> None:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """What `make run` runs, in a folder of its own, and its address."""
     folder = tmp_path_factory.mktemp("a person's folder")
-    line = [*MONITOR, "demo", "data", "--port", "18460", "--monitor-port", "18472"]
+    line = [*MONITOR_DEMO, "demo", "data", "--port", "18460", "--monitor-port", "18472"]
     surroundings = {**environment(folder / "state"), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, text=True, env=surroundings)
     assert process.stdout is not None

@@ -17,11 +17,10 @@ from monitor.config import parse_config
 from monitor.tell import check_channel
 from monitor.watch_file import parse_watch_file
 from monitor.watch_table import Reader
-from tests.serving import PROGRAM, environment
+from tests.serving import DEMO, MONITOR, PROGRAM, environment
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "monitoring.md").read_text("utf-8")
-MONITOR = (PROGRAM[0], "-c", "from monitor.cli import main; main()")
 PROGRAMS = {"ctlog": PROGRAM, "ctlog-monitor": MONITOR}
 
 
@@ -42,7 +41,7 @@ class Reading:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = environment(folder / "heads")
-        line = [*PROGRAM, "demo", "data", "--port", "18560"]
+        line = [*DEMO, "demo", "data", "--port", "18560"]
         self.children = [Child(line, cwd=folder, env=self.environment, merged=True)]
         said = self.children[0].wait_for(lambda line: " serves " in line, 60)
         self.url = said.split(" on ")[1].split()[0]

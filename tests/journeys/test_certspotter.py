@@ -27,7 +27,7 @@ from ctlog.wire.rfc6962 import LogKey
 from tests.cert_sim import CA, CertSim, number_tbs
 from tests.foreign_log import ForeignLog, served
 from tests.pem import pem
-from tests.serving import command, serving
+from tests.serving import command, leashed, serving
 from tests.tools import tool
 
 pytestmark = pytest.mark.trial
@@ -113,8 +113,8 @@ def test_certspotter_finds_every_certificate(tmp_path: Path) -> None:
         command("submit", log.url, tmp_path / "leaves.pem", "--intermediates", tmp_path / "ca.pem", state=tmp_path)
         (tmp_path / "logs.json").write_text(json.dumps(log_list(log.url, key)))
         spotter = subprocess.Popen(
-            [program, "-logs", str(tmp_path / "logs.json"), "-watchlist", str(tmp_path / "watchlist"), "-state_dir",
-             str(tmp_path / "state"), "-stdout", "-verbose"],
+            leashed(program, "-logs", str(tmp_path / "logs.json"), "-watchlist", str(tmp_path / "watchlist"),
+                    "-state_dir", str(tmp_path / "state"), "-stdout", "-verbose"),
             stdout=(tmp_path / "found").open("wb"), stderr=(tmp_path / "said").open("wb"),
         )  # fmt: skip
         try:

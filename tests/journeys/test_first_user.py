@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.floor_plan import ROOT
+from tests.serving import leashed
 from tests.tools import tool
 
 pytestmark = pytest.mark.trial
@@ -49,7 +50,7 @@ class Run:
         self.path = checkout.parent / f"said-{time.monotonic_ns()}"
         with self.path.open("wb") as file:
             self.process = subprocess.Popen(
-                ["make", "run", *arguments], cwd=checkout, env=environment(checkout, **more), stdout=file,
+                leashed("make", "run", *arguments), cwd=checkout, env=environment(checkout, **more), stdout=file,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 

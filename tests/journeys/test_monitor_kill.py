@@ -11,7 +11,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -27,10 +26,9 @@ from monitor.history import make_history
 from monitor.state import State, make_state
 from tests.journeys.test_kill import AUTHORITY, NOW, Client, free_port, wait_until
 from tests.pem import pem
-from tests.serving import Serving, command, environment
+from tests.serving import MONITOR, Serving, command, environment
 from tests.smtp_peer import Postbox, post_office
 
-PROGRAM = (sys.executable, "-c", "from monitor.cli import main; main()")
 EVERY = 10
 """Every tenth certificate is for a watched number, a number of its own."""
 
@@ -50,7 +48,7 @@ class Watching:
 
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(
-            [*PROGRAM, "run", "-d", str(folder)], stderr=subprocess.PIPE, text=True, env=environment()
+            [*MONITOR, "run", "-d", str(folder)], stderr=subprocess.PIPE, text=True, env=environment()
         )
         self.said: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()

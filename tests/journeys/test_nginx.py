@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ctlog.cli.demo import make_authority
-from tests.serving import PROGRAM, environment
+from tests.serving import PROGRAM, environment, leashed
 from tests.test_docs import block
 from tests.tools import tool
 
@@ -98,7 +98,7 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
     serve = [*PROGRAM, "serve", str(folder / "2027")]
     subprocess.run([nginx, "-t", "-c", str(configuration(folder, port)), "-p", str(folder)], check=True)
     with running(serve, folder / "http.sock", env=surroundings, stderr=subprocess.DEVNULL):
-        with running([nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder)], folder / "nginx.pid"):
+        with running(leashed(nginx, "-c", str(folder / "nginx.conf"), "-p", str(folder)), folder / "nginx.pid"):
             yield folder, url
 
 

@@ -32,6 +32,7 @@ from ctlog.wire.tls import uint, vector
 from ctlog.x509.der import parse_certificate
 from tests.openssl import s_client, tls_server
 from tests.pem import pem
+from tests.serving import leashed
 from tests.tools import tool
 from tests.wire_values import RsaLog, TestLog
 
@@ -60,7 +61,7 @@ def server_with_tls_extension(folder: Path, certificate: bytes, sct_list: bytes)
     for option, name in (("serverinfo", "info"), ("cert", "leaf"), ("cert_chain", "above"), ("key", "key")):
         command += [f"-{option}", str(folder / f"{name}.pem")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process = subprocess.Popen(command, text=True, **pipes)
+    process = subprocess.Popen(leashed(*command), text=True, **pipes)
     said = []
     try:
         for line in process.stdout or ():

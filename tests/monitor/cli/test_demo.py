@@ -18,10 +18,8 @@ from ctlog.cli.demo import free_port
 from ctlog.wire.b64 import format_base64
 from monitor.cli.demo import _Place, _write_config, what_next
 from monitor.config import parse_config
-from tests.serving import environment
+from tests.serving import MONITOR_DEMO, environment
 from tests.wire_values import TestLog
-
-PROGRAM = [sys.executable, "-c", "from monitor.cli import main; main()"]
 
 
 class Demo:
@@ -32,8 +30,8 @@ class Demo:
         surroundings = {**environment(folder / "heads"), "PYTHONUNBUFFERED": "1"}
         self.said: list[str] = []
         self.process = subprocess.Popen(
-            [*PROGRAM, "demo", "d d", *ports], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=surroundings, start_new_session=True,
+            [*MONITOR_DEMO, "demo", "d d", *ports], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, env=surroundings, start_new_session=True,
         )  # fmt: skip
         threading.Thread(target=self._read, daemon=True).start()
         self.until("  stop     Ctrl-C")

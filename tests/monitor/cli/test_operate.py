@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -17,9 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.monitor_place import Monitor
-from tests.serving import environment
-
-PROGRAM = [sys.executable, "-c", "from monitor.cli import main; main()"]
+from tests.serving import MONITOR, environment
 
 
 class Running:
@@ -28,7 +25,7 @@ class Running:
     def __init__(self, folder: Path) -> None:
         self.said: list[str] = []
         self.process = subprocess.Popen(
-            [*PROGRAM, "run", "-d", str(folder)], stderr=subprocess.PIPE, text=True, env=environment()
+            [*MONITOR, "run", "-d", str(folder)], stderr=subprocess.PIPE, text=True, env=environment()
         )
         self.url = ""
         self._ready = threading.Event()
@@ -69,7 +66,7 @@ def test_its_day(running: Running, monitor: Monitor) -> None:
     while running.health()["items"] != 1:
         assert time.monotonic() < deadline, running.said
         time.sleep(0.05)
-    line = [*PROGRAM, "run", "-d", str(monitor.folder)]
+    line = [*MONITOR, "run", "-d", str(monitor.folder)]
     other = subprocess.run(line, capture_output=True, text=True, env=environment(), check=False)
     assert other.returncode == 3
     assert "another monitor runs on " in other.stderr
