@@ -23,12 +23,14 @@ from tests.wire_values import TestLog
 
 class World(NamedTuple):
     """What a forger holds: a caller's certificate with its CAs, nearest first, and its key; and, worse than in life,
-    the key of the delegate CA. future, retired: listed logs whose keys are theirs too; stranger: an unlisted one."""
+    the keys of the delegate CA and of the carrier's CA above it. future, retired: listed logs whose keys are theirs;
+    stranger: an unlisted one."""
 
     chain: tuple[bytes, ...]
     key: Key
     number: str
     authority: Authority
+    carrier: Authority
     future: TestLog
     retired: TestLog
     stranger: TestLog
@@ -101,6 +103,13 @@ def _leaf(world: World, *, authority: Authority | None = None, number: str = "",
     return issuance.delegate_leaf(authority or world.authority, who, scope, constraints=constraints)
 
 
+def _plain(world: World, *extensions: bytes) -> bytes:
+    """What the carrier's CA signs for the forger, with these extensions."""
+    life = (world.now_ms - DAY_MS, world.now_ms + DAY_MS)
+    who = Subject(issuance.name(O="Forger", CN="Forger"), world.key.spki, *life)
+    return world.carrier.leaf(who, (issuance.END_ENTITY, issuance.DIGITAL_SIGNATURE, *extensions))
+
+
 def _promised(world: World, tbs: bytes, *, log: TestLog | None = None, authority: Authority | None = None,
               after_ms: int = -1000) -> tuple[bytes, ...]:  # fmt: skip
     """A chain whose certificate has an SCT of a log of the forger's."""
@@ -117,6 +126,13 @@ def _of_the_certificate(world: World) -> list[Forgery]:
     p384 = other_curve.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     forbidden = ClaimConstraints(must_exclude=("rcd",))
     outside = _leaf(world, number="19005550100")
+    key = Key.from_number(8)
+    half = Subject(issuance.name(O="Forger", CN="Half a CA"), key.spki, world.now_ms - DAY_MS, world.now_ms + DAY_MS)
+    precert_signer = issuance.precertificate_signer(world.carrier, key, half)
+    below_it = _leaf(world, authority=precert_signer)
+    message = _plain(world, issuance.tel_names(world.number))
+    responder = issuance.extension("2.5.29.37", bytes.fromhex("300a06082b06010505070309"), critical=True)
+    ocsp = _plain(world, issuance.tn_auth_list(issuance.one(world.number)), responder)
     own_leaf, fake = _leaf(world, authority=own), _leaf(world, authority=imitated)
     precertificate = (world.authority.precertificate(_leaf(world)), *world.authority.chain)
 
@@ -128,6 +144,9 @@ def _of_the_certificate(world: World) -> list[Forgery]:
         Forgery(call(_promised(world, fake, authority=imitated)), "chain-bad-signature"),
         Forgery(call(_promised(world, _leaf(world, days=(-3, -1)))), "certificate-expired"),
         Forgery(call(precertificate), "precertificate"),
+        Forgery(call(_promised(world, below_it, authority=precert_signer)), "issued-by-precert-signer"),
+        Forgery(call(_promised(world, message, authority=world.carrier)), "no-scope"),
+        Forgery(call(_promised(world, ocsp, authority=world.carrier)), "extended-key-usage"),
         Forgery(call(world.authority.chain), "not-an-end-entity"),
         Forgery(call(_promised(world, outside), orig={"tn": "19005550100"}), "scope-exceeds-issuer"),
         Forgery(call(_promised(world, _leaf(world, spki=p384))), "wrong-curve"),

@@ -28,7 +28,7 @@ def world() -> World:
     subject = Subject(issuance.name(O="Caller", CN="Caller"), leaf_key.spki, NOW - DAY_MS, NOW + DAY_MS)
     tbs = issuance.delegate_leaf(delegate, subject, issuance.one(NUMBER))
     chain = (logged(tbs, delegate, LOGS[:1]), *delegate.chain)
-    return World(chain, leaf_key, NUMBER, delegate, FUTURE, RETIRED, TestLog(93), NOW)
+    return World(chain, leaf_key, NUMBER, delegate, CA, FUTURE, RETIRED, TestLog(93), NOW)
 
 
 def test_the_call_that_they_imitate_passes() -> None:

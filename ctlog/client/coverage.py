@@ -1,9 +1,10 @@
 """Does this certificate cover that number, and how: RFC 8226 sections 9 and 10, RFC 8946 section 4.
 
-In scope: the numbers and ranges of a certificate, a service provider code (which covers *by code*: no certificate can
-show what it covers, so policy decides), and a scope by reference (which nobody can tell unless the caller brings the
-bytes; they are not signed, so what CAs above hold is asked for these bytes too). For a diverted call the number is the
-one from which it was diverted. Out of scope: what is fetched and kept; whether a certificate is good otherwise.
+In scope: the numbers and ranges of a certificate's TNAuthList (not the `tel:` names of messaging clients), a service
+provider code (which covers *by code*: no certificate can show what it covers, so policy decides), and a scope by
+reference (which nobody can tell unless the caller brings the bytes; they are not signed, so what CAs above hold is
+asked for these bytes too). For a diverted call the number is the one from which it was diverted. Out of scope: what is
+fetched and kept; whether a certificate is good otherwise.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def check_scope(
         return _by_code(policy)
     if identity.by_reference:
         return _by_reference(credential, number, policy, fetched, cache)
-    if not identity.claims_number:
+    if not identity.has_list:
         return _failed("no-scope", "the certificate has no list of numbers")
     return _failed("scope-does-not-cover", f"{number} is not in the certificate's list")
 

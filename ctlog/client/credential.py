@@ -9,6 +9,8 @@ signature. What is decided here, where the standards leave it open:
   - A CA must say cA TRUE, keep to path lengths above it, and have keyCertSign if it has a key usage; the signer must
     not be a CA, and have digitalSignature if it has a key usage. Policies and name constraints are not evaluated, so a
     critical extension beyond those that are (or that cannot matter) refuses.
+  - An extended key usage leaves the signer's key for calls if it has anyExtendedKeyUsage, for no purpose is named for
+    them; so must a CA's that is critical. What a precertificate signing certificate issued refuses (RFC 6962 3.1).
   - The signer's key is on P-256, since ES256 is; a precertificate is refused by name.
   - Revocation is not looked up: the call path fetches nothing but the certificate.
 
@@ -38,23 +40,25 @@ from ctlog.tn.claim_constraints import (
 from ctlog.tn.delegation import Scope, check_encompassed
 from ctlog.tn.findings import UNREADABLE_LIST
 from ctlog.tn.identity import NOTHING, Identity, read_identity
-from ctlog.tn.tnauthlist import OID_TNAUTHLIST
+from ctlog.tn.tnauthlist import OID_TNAUTHLIST, parse_tnauthlist
 from ctlog.x509.chain import MAX_CHAIN, OID_BASIC_CONSTRAINTS, Path, PathCache, Roots, is_ca, walk
 from ctlog.x509.der import BIT_STRING, Certificate, oid, only_child, parse_certificate
 from ctlog.x509.findings import OID_KEY_USAGE, path_findings
-from ctlog.x509.precert import OID_POISON
+from ctlog.x509.precert import OID_EXTENDED_KEY_USAGE, OID_POISON, is_precert_signer, key_purposes
 from ctlog.x509.signatures import load_key
 
 MAX_BUNDLE = 64 << 10
 """Bytes of the longest answer of an x5u that is read: some twenty times the usual chain."""
 
-# those that are evaluated; and policies, extended key usage, alternative names, CRLs and key identifiers
+# those that are evaluated; and policies, alternative names, CRLs and key identifiers
 _KNOWN_CRITICAL = frozenset(
     (
         *(OID_BASIC_CONSTRAINTS, OID_KEY_USAGE, OID_TNAUTHLIST, OID_CLAIM_CONSTRAINTS, OID_ENHANCED_CONSTRAINTS),
-        *map(oid, ("2.5.29.32", "2.5.29.37", "2.5.29.17", "2.5.29.31", "2.5.29.35", "2.5.29.14")),
+        OID_EXTENDED_KEY_USAGE,
+        *map(oid, ("2.5.29.32", "2.5.29.17", "2.5.29.31", "2.5.29.35", "2.5.29.14")),
     )
 )
+_ANY_PURPOSE = oid("2.5.29.37.0")
 _DIGITAL_SIGNATURE, _CERT_SIGN = 0x80, 0x04
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
 _UNREADABLE = frozenset((*UNREADABLE_LIST, "reference-unreadable"))
@@ -93,10 +97,10 @@ class Trust:
 class Credential:
     """A certificate and what was found of it. `key` is None unless everything needed to use it is there.
 
-    checks: "certificate", "chain", "delegation", "scts", "log-list", as far as they were reached. scope: what it claims
-    itself, to be asked for a number; None if that cannot be read for certain. above: what each CA above it claims.
-    constraints: None if they cannot be read. window, issuers_window: half-open, when the signer's certificate and all
-    CAs below the root are valid. found_ms, until_ms: from when until when this holds, half-open.
+    checks: "certificate", "chain", "delegation", "scts", "log-list", as far as they were reached. scope: what its own
+    TNAuthList says, to be asked for a number; None if that cannot be read for certain. above: what each CA above it
+    claims. constraints: None if they cannot be read. window, issuers_window: half-open, when the signer's certificate
+    and all CAs below the root are valid. found_ms, until_ms: from when until when this holds, half-open.
     """
 
     leaf: Certificate | None
@@ -165,8 +169,8 @@ def open_credential(
         return Credential(leaf, None, (*checks, Check("chain", FAILED, _chain_reason(error), str(error))))
     domain = path.anchor.trust_domain
     checks.append(Check("chain", PASSED, "", f"anchored by an accepted root{f' of {domain}' if domain else ''}"))
-    identity = read_identity(leaf)
-    above = tuple(read_identity(certificate) for certificate in path.certificates)
+    identity = voice_identity(leaf)
+    above = tuple(voice_identity(certificate) for certificate in path.certificates)
     checks.append(check_delegation(identity, above, trust.policy))
     verdict = _judge_scts(leaf, path, trust, now_ms, detached, checks)
     window, issuers = _window([leaf]), _window(path.certificates[:-1])
@@ -184,6 +188,22 @@ def open_credential(
 # --- the certificate itself -------------------------------------------------------------------------------------------
 
 
+def voice_identity(certificate: Certificate) -> Identity:
+    """What a certificate says of who calls: its TNAuthList and its references, and nothing else (RFC 8226 section 9).
+
+    The `tel:` names of a messaging client (RCC.16) are for messages, so no call is signed by them. Total.
+    """
+    identity = read_identity(certificate)
+    if identity.family in ("", "stir"):
+        return identity
+    extension = certificate.extension(OID_TNAUTHLIST)
+    try:
+        claims = () if extension is None else parse_tnauthlist(extension.value).entries
+    except MalformedError:
+        claims = ()  # which is one of the identity's findings
+    return identity._replace(claims=claims, family="stir" if identity.has_list else "")
+
+
 def _check_leaf(leaf: Certificate) -> ec.EllipticCurvePublicKey:
     """The signer's key. Raises RefusedError with the reason."""
     if leaf.extension(OID_POISON) is not None:
@@ -193,6 +213,8 @@ def _check_leaf(leaf: Certificate) -> ec.EllipticCurvePublicKey:
         raise RefusedError("this is a CA's certificate, not an end entity's", reason="not-an-end-entity")
     if not _may(leaf, _DIGITAL_SIGNATURE):
         raise RefusedError("its key usage is not for signatures", reason="key-usage")
+    if not _is_for_anything(leaf):
+        raise RefusedError("its extended key usage is for something else than calls", reason="extended-key-usage")
     if leaf.not_before_ms is None or leaf.not_after_ms is None:
         raise RefusedError("its validity cannot be read", reason="times-unreadable")
     key = load_key(leaf.spki, "the certificate")
@@ -205,6 +227,10 @@ def _check_leaf(leaf: Certificate) -> ec.EllipticCurvePublicKey:
 
 def _check_path(path: Path) -> None:
     """What RFC 5280 asks of CAs, besides signatures. Raises RefusedError with the reason."""
+    for certificate in path.certificates:
+        if is_precert_signer(certificate):
+            sentence = "a certificate above it may sign precertificates only"
+            raise RefusedError(sentence, reason="issued-by-precert-signer")
     for problem in path_findings(path.certificates):
         sentence = "a certificate above it is no CA's" if problem == "issuer-not-ca" else (
             "more CAs stand above it than one of them allows"
@@ -212,6 +238,10 @@ def _check_path(path: Path) -> None:
         raise RefusedError(sentence, reason=problem)
     for certificate in path.certificates[:-1]:
         _check_critical(certificate, "a CA above it")
+        usage = certificate.extension(OID_EXTENDED_KEY_USAGE)
+        if usage is not None and usage.critical and not _is_for_anything(certificate):
+            sentence = "the extended key usage of a CA above it is for something else than calls"
+            raise RefusedError(sentence, reason="extended-key-usage")
         if certificate.not_before_ms is None or certificate.not_after_ms is None:
             raise RefusedError("the validity of a CA above it cannot be read", reason="times-unreadable")
     for certificate in path.certificates:
@@ -239,6 +269,13 @@ def _may(certificate: Certificate, usage: int) -> bool:
     except MalformedError:
         return False
     return hi > lo + 1 and bool(extension.value[lo + 1] & usage)
+
+
+def _is_for_anything(certificate: Certificate) -> bool:
+    """Whether the extended key usage (RFC 5280 section 4.2.1.12) leaves its key for calls: there is no purpose of that
+    name, so it must be absent (as ATIS-1000080 has it) or hold anyExtendedKeyUsage."""
+    purposes = key_purposes(certificate)
+    return purposes is None or _ANY_PURPOSE in purposes
 
 
 def _window(certificates: Sequence[Certificate]) -> tuple[int, int]:

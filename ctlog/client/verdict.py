@@ -60,7 +60,8 @@ _WORDS: dict[int, str] = {
         x5u-bad-url x5u-not-https x5u-inward-address x5u-redirect x5u-too-large x5u-too-slow x5u-http-status
         x5u-unreachable x5u-no-certificate""",
     UNSUPPORTED: """malformed-certificate wrong-curve unsupported-key precertificate unknown-critical-extension
-        repeated-extension not-an-end-entity key-usage times-unreadable certificate-expired
+        repeated-extension not-an-end-entity key-usage extended-key-usage
+        issued-by-precert-signer times-unreadable certificate-expired
         certificate-not-yet-valid issuer-expired
         issuer-not-yet-valid unknown-root chain-bad-signature chain-out-of-order chain-too-long sha1-signature
         unsupported-signature issuer-not-ca path-too-long malformed-issuer

@@ -72,19 +72,26 @@ def check_poison(certificate: Certificate, field: str = "certificate") -> None:
     raise RefusedError(f"{field}: the poison extension {problem}", reason="bad-poison")
 
 
-def is_precert_signer(certificate: Certificate) -> bool:
-    """Whether this is a precertificate signing certificate (RFC 6962 section 3.1), by its extended key usage. Total."""
+def key_purposes(certificate: Certificate) -> frozenset[bytes] | None:
+    """The purposes of the extended key usage (RFC 5280 section 4.2.1.12), as OIDs; None without that extension.
+
+    Total: one that cannot be read has none.
+    """
     usage = certificate.extension(OID_EXTENDED_KEY_USAGE)
     if usage is None:
-        return False
+        return None
     value = usage.value
     try:
         lo, hi = only_child(value, SEQUENCE, "extendedKeyUsage")
-        purposes = [value[start:end] for tag, start, end in children(value, lo, hi, "extendedKeyUsage")
-                    if tag == OBJECT_IDENTIFIER]  # fmt: skip
+        return frozenset(value[start:end] for tag, start, end in children(value, lo, hi, "extendedKeyUsage")
+                         if tag == OBJECT_IDENTIFIER)  # fmt: skip
     except MalformedError:
-        return False
-    return OID_PRECERT_SIGNING in purposes
+        return frozenset()
+
+
+def is_precert_signer(certificate: Certificate) -> bool:
+    """Whether this is a precertificate signing certificate (RFC 6962 section 3.1), by its extended key usage. Total."""
+    return OID_PRECERT_SIGNING in (key_purposes(certificate) or ())
 
 
 # --- the TBSCertificate as logged ------------------------------------------------------------------------------------

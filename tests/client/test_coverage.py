@@ -9,7 +9,7 @@ from ctlog.client.coverage import check_scope
 from ctlog.client.credential import CallPolicy, open_credential
 from ctlog.client.passport import verify_passport
 from ctlog.errors import TransportError
-from ctlog.issuance import Authority
+from ctlog.issuance import Authority, Key
 from ctlog.tn.numbers import ServiceProviderCode, TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
 from ctlog.wire.passport import parse_passport
@@ -45,8 +45,31 @@ def test_numbers_and_ranges():
     assert covered(listed(issuance.one("*67")), orig="*67")[0] == "passed"
 
 
-def test_a_name_of_a_messaging_certificate():
-    assert covered(issuance.tel_names(NUMBER)) == ("passed", "", "number", [])
+def test_attack_a_messaging_certificate_that_calls():
+    """Its `tel:` names are for messages: a list of numbers alone says who may call."""
+    names = issuance.tel_names(NUMBER)
+    assert covered(names) == ("failed", "no-scope", "", [])
+    assert covered(names, listed(issuance.one("13035550100"))) == ("failed", "scope-does-not-cover", "", [])
+    assert covered(names, listed(issuance.one(NUMBER))) == ("passed", "", "number", [])
+    assert covered(names, listed(b"\x30\x00")) == ("failed", "scope-unreadable", "", [])
+
+
+def test_attack_a_name_beside_a_code():
+    """A code with a `tel:` name covers by code, and not as if the number stood in the list."""
+    strict = CallPolicy(scts=None, by_code=False)
+    both = (listed(issuance.spc("709J")), issuance.tel_names(NUMBER))
+    assert covered(*both, policy=strict) == ("cannot-tell", "by-code", "by-code", [])
+
+
+def test_attack_a_delegate_below_a_name():
+    """A CA's `tel:` names hold nothing either: RFC 9060 compares lists."""
+    key = Key.from_number(95)
+    lists = (listed(issuance.one("13035550100")), issuance.tel_names(NUMBER))
+    usual = (issuance.authority_constraints(), issuance.CERT_SIGN, issuance.subject_key_id(key.spki))
+    above = CA.authority(key, subject("delegate", key), (*usual, *lists))
+    chain = certificate(listed(issuance.one(NUMBER)), authority=above)
+    check = next(c for c in open_credential(chain, TRUST, NOW).checks if c.name == "delegation")
+    assert (check.outcome, check.reason) == ("failed", "scope-exceeds-issuer")
 
 
 def test_codes():

@@ -15,7 +15,7 @@ from ctlog.errors import MalformedError
 from ctlog.issuance import Authority, Key
 from ctlog.tn.claim_constraints import ClaimConstraints
 from ctlog.x509.chain import PathCache
-from ctlog.x509.der import parse_certificate
+from ctlog.x509.der import oid, parse_certificate
 from tests.call_values import (
     CA,
     CA_KEY,
@@ -114,6 +114,41 @@ def test_certificates_with_odd_and_allowed_things():
 ])  # fmt: skip
 def test_extensions_that_refuse(extensions, word):
     assert reason(leaf(*extensions)) == word
+
+
+ANY_PURPOSE, MESSAGING, OCSP = "2.5.29.37.0", "2.23.146.2.1.3", "1.3.6.1.5.5.7.3.9"
+
+
+def test_attack_a_key_for_another_purpose():
+    """Known to be critical is not the same as heeded: an OCSP responder's key signs no calls."""
+    usage = issuance.extended_key_usage
+    assert reason(leaf(issuance.extension("2.5.29.37", b"\x30\x0a\x06\x08" + oid(OCSP), critical=True))) == (
+        "extended-key-usage"
+    )  # fmt: skip
+    for odd_usage in (usage(MESSAGING), usage("1.3.6.1.5.5.7.3.2"), issuance.extension("2.5.29.37", b"\x05\x00")):
+        assert reason(leaf(odd_usage)) == "extended-key-usage"
+    assert reason(leaf(usage(OCSP, ANY_PURPOSE))) == ""
+
+
+def test_attack_a_certificate_by_the_precertificate_signing_certificate():
+    """It is a CA below the real one, and RFC 6962 section 3.1 lets it sign precertificates only."""
+    key = Key.from_number(72)
+    signer = issuance.precertificate_signer(TOP, key, subject("precert signer", key))
+    assert reason(leaf(authority=signer), TOP_TRUST) == "issued-by-precert-signer"
+    assert reason(leaf(authority=below(issuance.authority_constraints(), issuance.extended_key_usage(
+        "1.3.6.1.4.1.11129.2.4.4", ANY_PURPOSE))), TOP_TRUST) == "issued-by-precert-signer"  # fmt: skip
+
+
+def test_the_purposes_of_a_ca():
+    """Real ones have anyExtendedKeyUsage or nothing; a critical one for something else is heeded."""
+    constraints = issuance.authority_constraints()
+    for purpose, critical, word in (
+        (ANY_PURPOSE, True, ""), (ANY_PURPOSE, False, ""), (OCSP, False, ""), (OCSP, True, "extended-key-usage"),
+    ):  # fmt: skip
+        content = oid(purpose)
+        value = b"\x30" + bytes((len(content) + 2, 6, len(content))) + content
+        ca = below(constraints, issuance.extension("2.5.29.37", value, critical=critical))
+        assert reason(leaf(authority=ca), TOP_TRUST) == word
 
 
 def test_a_signer_that_may_not_sign():

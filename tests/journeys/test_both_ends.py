@@ -156,7 +156,9 @@ def world_of(issued: Issued, at: int, now_ms: int) -> World:
     chain = issued.chains[number(at)]
     key = Key.from_pem((issued.folder / "my-ca/delegate/ca-key.pem").read_bytes())
     authority = Authority.of(chain[1:], key)
-    return World(chain, key_of(at), number(at), authority, FUTURE, RETIRED, STRANGER, now_ms)
+    own = Key.from_pem((issued.folder / "my-ca/shaken/ca-key.pem").read_bytes())
+    carrier = Authority.of(list(read_certificates(issued.folder / "my-ca/shaken/ca.pem")), own)
+    return World(chain, key_of(at), number(at), authority, carrier, FUTURE, RETIRED, STRANGER, now_ms)
 
 
 def test_no_forged_call_is_believed(issued: Issued) -> None:
