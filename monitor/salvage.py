@@ -28,7 +28,10 @@ _URL = re.compile(rb"(.?)(https?://[!-~]+)", re.IGNORECASE | re.DOTALL)
 
 
 def salvage(data: bytes, problem: str) -> Identity:
-    """Search bytes that no parser accepts for whatever they may claim. Total, bounded; always "unindexable"."""
+    """Search bytes that no parser accepts for whatever they may claim.
+
+    Total, bounded; always "unindexable", and never whole.
+    """
     account = Account()
     account.findings[UNREADABLE] = Finding(UNREADABLE, f"No parser accepts the entry: {problem}.")
     at = data.find(OID_TNAUTHLIST)
@@ -54,6 +57,7 @@ def salvage(data: bytes, problem: str) -> Identity:
         labels=entry_labels(readings, urls, readable=False),
         family=("mixed" if names else "stir") if has_list else "rcs" if names else "",
         has_list=has_list,
+        is_whole=False,  # whoever spoils a certificate may hide a number behind others that are found
     )
 
 

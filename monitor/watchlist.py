@@ -330,8 +330,8 @@ class Watchlist:
         identity = entry.identity
         if not identity.is_unindexable or not (identity.claims_number or entry.parsed is None):
             return False
-        if identity.by_reference and not entry.is_resolved:
-            return True
+        if not identity.is_whole or (identity.by_reference and not entry.is_resolved):
+            return True  # whatever else was read: it may be there to hide this
         claims = (*identity.claims, *identity.readings)
         return not claims or any(isinstance(each, TelephoneNumber) and is_unbounded(each) for each in claims)
 

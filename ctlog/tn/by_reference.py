@@ -15,6 +15,7 @@ from ctlog.x509.der import OBJECT_IDENTIFIER, SEQUENCE, children, expect, oid, o
 
 OID_ACCESS = oid("1.3.6.1.5.5.7.1.1")  # id-pe-authorityInfoAccess
 OID_STIR_TN_LIST = oid("1.3.6.1.5.5.7.48.14")
+UNREADABLE_REFERENCE = "reference-unreadable"
 _URI = 0x86
 _URL = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://[!-~]+")
 
@@ -42,7 +43,7 @@ def read_references(access: bytes) -> References | None:
     urls = tuple(place.decode("latin-1") for place in places if _URL.fullmatch(place))
     findings = [finding("scope-by-reference", quote(urls[0]) if urls else "")]
     if unreadable or len(urls) < len(places):
-        findings.append(finding("reference-unreadable"))
+        findings.append(finding(UNREADABLE_REFERENCE))
     if not all(url.lower().startswith("https:") for url in urls):
         findings.append(finding("reference-not-https"))
     return References(urls, tuple(findings))

@@ -10,16 +10,22 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from ctlog.errors import MalformedError
-from ctlog.tn.by_reference import read_references
+from ctlog.tn.by_reference import UNREADABLE_REFERENCE, read_references
 from ctlog.tn.findings import Finding, finding, quote
 from ctlog.tn.labels import MAX_LABELS, MAX_VALUE, fold_code
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
-from ctlog.tn.readings import claim_readings, is_unbounded, looks_like_number, number_readings, second_reading
+from ctlog.tn.readings import (
+    SHORTEST,
+    careless_reading,
+    claim_readings,
+    is_read_whole,
+    is_unbounded,
+    looks_like_number,
+    number_readings,
+)
 from ctlog.tn.tel_uri import TelNames, parse_tel_uri
 from ctlog.tn.tnauthlist import parse_tnauthlist
 from ctlog.x509.der import Extension
-
-SHORTEST = 7  # digits; a number with its country code has no fewer
 
 
 class Account:
@@ -27,6 +33,7 @@ class Account:
 
     claims: what it says. readings: what it may be taken to say. urls: of scopes kept elsewhere; all in order, once
     each. findings: the first of each id. readable: false once something was met that no label can stand for.
+    whole: false once something was met that may claim more than all of these.
     """
 
     def __init__(self) -> None:
@@ -35,6 +42,7 @@ class Account:
         self.urls: dict[str, None] = {}
         self.findings: dict[str, Finding] = {}
         self.readable = True
+        self.whole = True
 
     def note(self, name: str, detail: str = "") -> None:
         """Record a finding, if it is the first of its id."""
@@ -50,9 +58,21 @@ class Account:
         """Record second readings, as many as an entry may have labels: more would say no more than "unindexable"."""
         for claim in claims:
             if len(self.readings) == MAX_LABELS and claim not in self.readings:
-                self.readable = False
+                self.readable = self.whole = False
                 return
             self.readings[claim] = None
+
+    def may_mean_in_bytes(self, data: bytes) -> None:
+        """Record the second readings of a list that strict readers refuse."""
+        found = careless_reading(data)
+        self.may_mean(found.claims)
+        self.whole &= found.is_whole
+
+    def may_mean_in_text(self, text: str) -> None:
+        """Record the numbers that people may see in a text."""
+        found = list(number_readings(text))
+        self.may_mean(found)
+        self.whole &= bool(found) and is_read_whole(text)
 
     def add(self, claims: Iterable[Claim]) -> int:
         """Record claims that were read strictly, with what is odd about each; gives how many different ones."""
@@ -91,6 +111,7 @@ class Account:
             self.note("code-looks-like-number", quote(code))
         if not (code.isascii() and code.isalnum()):
             self.note_unreadable("code-odd-characters", quote(code))
+            self.whole &= not looks_like_number(code) or is_read_whole(code)
         if fold_code(code) != code:
             self.note("code-lower-case", quote(code))
 
@@ -103,11 +124,11 @@ def read_list(account: Account, form: Extension) -> None:
         entries, extended = parse_tnauthlist(form.value)
     except MalformedError as error:
         account.note_unreadable(error.reason, f"offset {error.offset}")
-        account.may_mean(second_reading(form.value))
+        account.may_mean_in_bytes(form.value)
         return
     if extended:
         account.note_unreadable("range-extended", f"offset {extended[0][0]}")
-        account.may_mean(second_reading(form.value))
+        account.may_mean_in_bytes(form.value)
     if account.add(entries) < len(entries):
         account.note("entry-repeated")
 
@@ -121,6 +142,7 @@ def read_access(account: Account, value: bytes) -> bool:
         account.urls[url] = None
     for found in references.findings:
         account.findings.setdefault(found.id, found)
+        account.whole &= found.id != UNREADABLE_REFERENCE
     account.readable = False
     return True
 
@@ -128,6 +150,7 @@ def read_access(account: Account, value: bytes) -> bool:
 def read_tel_names(account: Account, names: TelNames) -> list[TelephoneNumber]:
     """Read the `tel:` names of one extension; gives the numbers that they claim."""
     numbers = [_read_tel(account, uri, names.is_der) for uri in names.uris]
+    account.whole &= names.is_whole
     if not names.is_der:
         account.note_unreadable("tel-misplaced", quote(names.uris[0].decode("latin-1")))
     return [number for number in numbers if number]
@@ -139,7 +162,7 @@ def _read_tel(account: Account, uri: bytes, is_der: bool) -> TelephoneNumber | N
         tel = parse_tel_uri(uri)
     except MalformedError:
         account.note_unreadable("tel-unreadable", quote(text))
-        account.may_mean(number_readings(unquote(text, "latin-1")))
+        account.may_mean_in_text(unquote(text, "latin-1"))
         return None
     parameters = dict(tel.parameters)
     if "ext" in parameters:
@@ -151,7 +174,7 @@ def _read_tel(account: Account, uri: bytes, is_der: bool) -> TelephoneNumber | N
         account.note("tel-visual-separators", quote(text))
     if not tel.is_global:
         account.note_unreadable("tel-local-number", quote(text))
-        account.may_mean(number_readings(tel.number))
+        account.may_mean_in_text(tel.number)
         account.may_mean(number_readings(parameters.get("phone-context", "") + tel.number))
         return None
     number = TelephoneNumber(tel.number)

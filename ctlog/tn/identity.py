@@ -15,9 +15,10 @@ from typing import NamedTuple
 from ctlog.errors import MalformedError
 from ctlog.tn.by_reference import OID_ACCESS
 from ctlog.tn.findings import Finding, quote
-from ctlog.tn.forms import SHORTEST, Account, read_access, read_list, read_tel_names
+from ctlog.tn.forms import Account, read_access, read_list, read_tel_names
 from ctlog.tn.labels import SPC, UNINDEXABLE, Label, claim_labels, entry_labels, fold_code
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber, contains
+from ctlog.tn.readings import SHORTEST
 from ctlog.tn.tel_uri import OID_ALT_NAME, find_tel_names
 from ctlog.tn.tnauthlist import OID_TNAUTHLIST, parse_tnauthlist
 from ctlog.x509.der import IA5_STRING, PRINTABLE_STRING, UTF8_STRING, Certificate, Extension
@@ -34,7 +35,8 @@ class Identity(NamedTuple):
     claims: what it says, in its order, each once. readings: what it may be taken to say besides, by a careless reader;
     for indexing, never a claim. by_reference: URLs of scopes kept elsewhere. findings: what is odd, each id once.
     labels: what the entry is found by. family: "stir" (TNAuthList, by reference), "rcs" (tel:), "mixed", or "" for
-    none. has_list: a TNAuthList or a scope by reference is there, readable or not.
+    none. has_list: a TNAuthList or a scope by reference is there, readable or not. is_whole: false if some of it was
+    damaged or over a limit, so that it may concern others than the claims and readings name.
     """
 
     claims: tuple[Claim, ...]
@@ -44,6 +46,7 @@ class Identity(NamedTuple):
     labels: tuple[Label, ...]
     family: str
     has_list: bool
+    is_whole: bool = True
 
     @property
     def claims_number(self) -> bool:
@@ -146,7 +149,7 @@ def _identity(account: Account, *, has_list: bool, has_name: bool) -> Identity:
     if labels == (UNINDEXABLE,) and any(claim_labels(claim) != [UNINDEXABLE] for claim in (*claims, *readings)):
         account.note("labels-over-limit")
     family = ("mixed" if has_name else "stir") if has_list else ("rcs" if has_name else "")
-    return Identity(claims, readings, urls, tuple(account.findings.values()), labels, family, has_list)
+    return Identity(claims, readings, urls, tuple(account.findings.values()), labels, family, has_list, account.whole)
 
 
 def _read_name(account: Account, subject: bytes) -> None:

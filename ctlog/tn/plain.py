@@ -7,8 +7,8 @@ is odd about it (`identity`), unless its subject may say a code. Out of scope: a
 
 from __future__ import annotations
 
-from ctlog.tn.forms import SHORTEST
 from ctlog.tn.numbers import MAX_DIGITS
+from ctlog.tn.readings import SHORTEST
 from ctlog.tn.tel_uri import OID_ALT_NAME
 from ctlog.tn.tnauthlist import OID_TNAUTHLIST
 from ctlog.x509.der import IA5_STRING, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, format_header

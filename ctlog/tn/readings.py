@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from ctlog.tn.numbers import MAX_DIGITS, Claim, NumberRange, ServiceProviderCode, TelephoneNumber
 
 MAX_READINGS = 1024  # of one extension; whoever writes more has the label "unindexable" anyway
 MAX_ELEMENTS = 4096
 MAX_DEPTH = 12
+SHORTEST = 7  # digits; a number with its country code has no fewer
 MAX_CODE = 255  # as `labels.MAX_VALUE`: a longer code has no label of its own
 _MAX_PAIRS = 16  # of starts and counts within one element
 DIALLING_PREFIXES = ("00", "011")  # "international call" before a country code: ITU-T E.164, North America
@@ -27,19 +29,33 @@ _TEXTS = frozenset((0x04, 0x0C, 0x12, 0x13, 0x14, 0x15, 0x16, 0x19, 0x1A, 0x1B, 
 _WIDE = {0x1C: "utf-32-be", 0x1E: "utf-16-be"}
 _CONTEXTS = {0: "code", 1: "range", 2: "number"}
 _RUN = re.compile(rb"[0-9A-Za-z+*#]{2,64}")
+_CUT = re.compile("[a-z@]")
 _WORD = re.compile(r"[0-9A-Za-z]+")
 _NOT_DIALLED = re.compile(r"[^0-9*#]+")
 _NUMBER_LIKE = re.compile(r"[\s+(]*[0-9][0-9\s().+/_*#-]{6,}\Z")
 
 
+class Reading(NamedTuple):
+    """claims: every plausible one. is_whole: nothing was damaged, over a limit, or of a form that gives no claim at
+    all; else there may be more than these claims, and somebody may have put them there to hide that."""
+
+    claims: tuple[Claim, ...]
+    is_whole: bool
+
+
 def second_reading(data: bytes) -> tuple[Claim, ...]:
     """Give every plausible claim in the bytes of a TNAuthorizationList, readable or not. Total."""
+    return careless_reading(data).claims
+
+
+def careless_reading(data: bytes) -> Reading:
+    """The same, with whether that is all. Total."""
     walk = _Walk(data)
     walk.group(0, len(data), "", 0)
     if walk.damaged or not walk.found:
         for run in _RUN.finditer(data):
             walk.take([run.group().decode("ascii")], [], "")
-    return tuple(walk.found)
+    return Reading(tuple(walk.found), bool(walk.found) and not (walk.damaged or walk.unread))
 
 
 def claim_readings(claim: Claim) -> list[Claim]:
@@ -72,6 +88,16 @@ def number_readings(text: str) -> Iterator[TelephoneNumber]:
         for candidate in (digits, *(digits[len(prefix) :] for prefix in _dialled(digits))):
             if candidate:
                 yield TelephoneNumber(candidate[:MAX_DIGITS])
+
+
+def is_read_whole(text: str) -> bool:
+    """Whether `number_readings` leaves out no digits that could be a number of their own."""
+    text = text.lower().removeprefix("tel:")
+    for part in re.split(r"[,;|]", text, maxsplit=_MAX_PAIRS):
+        kept, _, left_out = _CUT.sub("@", part, count=1).partition("@")
+        if len(_NOT_DIALLED.sub("", kept)) > MAX_DIGITS or len(_NOT_DIALLED.sub("", left_out)) >= SHORTEST:
+            return False
+    return True
 
 
 def code_readings(text: str) -> Iterator[ServiceProviderCode]:
@@ -135,6 +161,8 @@ class _Walk:
         self._left = MAX_ELEMENTS
         self.found: dict[Claim, None] = {}  # in order, once each
         self.damaged = False  # something was cut short, or there was too much of it
+        self.unread = False  # something gave no claim, or not all that it could
+        self._taken = 0
 
     def group(self, lo: int, hi: int, context: str, depth: int) -> None:
         """Read the elements in data[lo:hi]; texts and integers side by side are starts and counts of ranges."""
@@ -158,6 +186,8 @@ class _Walk:
                 counts.append(int.from_bytes(self._data[at : min(lo, at + 16)], "big"))
             elif tag & 0x20:
                 self.group(at, lo, context, depth + 1)
+            else:
+                self.unread |= at < lo
         self.take(texts, counts, context)
 
     def take(self, texts: list[str], counts: list[int], context: str) -> None:
@@ -165,22 +195,28 @@ class _Walk:
         if counts:
             pairs = [(text, count) for text in texts for count in counts]
             self.damaged |= len(pairs) > _MAX_PAIRS
+            before = self._taken
             for text, count in pairs[:_MAX_PAIRS]:
+                self.unread |= not is_read_whole(text)
                 for start in number_readings(text):
                     self._add(_spans(start, count))
+            self.unread |= self._taken == before
             return
         for text in texts:
-            number = context in ("number", "range")
+            number, before = context in ("number", "range"), self._taken
             if not number or any(map(str.isalpha, text)):
                 self._add(code_readings(text))
             if number or looks_like_number(text):
                 self._add(number_readings(text))
+                self.unread |= not is_read_whole(text)
+            self.unread |= text != "" and self._taken == before
 
     def _add(self, claims: Iterator[Claim]) -> None:
         for claim in claims:
             if len(self.found) >= MAX_READINGS:
                 self.damaged = True
                 return
+            self._taken += 1
             self.found[claim] = None
 
     def _tagged(self, tag: int, at: int, end: int, depth: int) -> None:
@@ -211,6 +247,7 @@ class _Walk:
                 self._left -= 1
                 _, lo, at, _ = self._element(at, end)
                 parts.append(self._data[lo:at])
+            self.unread |= at < end
             content = b"".join(parts)
         wide = _WIDE.get(tag & 0x1F)
         if wide:

@@ -43,10 +43,12 @@ class TelUri(NamedTuple):
 
 
 class TelNames(NamedTuple):
-    """The `tel:` names of a SubjectAltName: uris, each as logged; is_der: false if they were only searched for."""
+    """The `tel:` names of a SubjectAltName: uris, each as logged; is_der: false if they were only searched for;
+    is_whole: false if nobody can say where the names begin and end, so that there may be others."""
 
     uris: tuple[bytes, ...]
     is_der: bool
+    is_whole: bool = True
 
 
 def find_tel_names(alt_name: bytes) -> TelNames | None:
@@ -60,7 +62,7 @@ def find_tel_names(alt_name: bytes) -> TelNames | None:
         lo, hi = only_child(alt_name, SEQUENCE, "SAN")
         names = children(alt_name, lo, hi, "SAN")
     except MalformedError:
-        return TelNames(tuple(_TEL.findall(alt_name)), is_der=False)
+        return TelNames(tuple(_TEL.findall(alt_name)), is_der=False, is_whole=False)
     uris: list[bytes] = []
     is_der = True
     for tag, at, stop in names:

@@ -15,11 +15,11 @@ from ctlog.tn.claim_constraints import OID_CLAIM_CONSTRAINTS, OID_ENHANCED_CONST
 from ctlog.tn.claim_constraints import parse_claim_constraints as parse_constraints
 from ctlog.tn.findings import MEANINGS
 from ctlog.tn.findings import Finding as Oddity
-from ctlog.tn.forms import SHORTEST
 from ctlog.tn.identity import read_identity, shaken_code
 from ctlog.tn.labels import format_label
 from ctlog.tn.national import INTENDED, regions_of
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
+from ctlog.tn.readings import SHORTEST
 from ctlog.x509.chain import is_ca
 from ctlog.x509.der import BIT_STRING, only_child
 from ctlog.x509.findings import MEANINGS as CERTIFICATE_MEANINGS

@@ -10,15 +10,27 @@ from hypothesis import strategies as st
 
 from ctlog import issuance
 from ctlog.errors import UsageError
+from ctlog.issuance.write import items, sequence, tlv
 from ctlog.tn.labels import Label
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
 from ctlog.x509.der import format_tlv
-from monitor.entry import look
+from monitor.entry import look, read_entry
 from monitor.glance import Glancer
 from monitor.items import CODE, HOLDER, ISSUER, KEY, NUMBER, PREFIX, RANGE, Group, Item
 from monitor.watchlist import MANY, Watchlist
 from tests.floor_plan import ROOT
-from tests.monitor_certificates import DOMAIN, GOOD, code_leaf, logged, number_leaf, rcs_leaf, subject, trust
+from tests.monitor_certificates import (
+    DOMAIN,
+    GOOD,
+    PLACE,
+    code_leaf,
+    leaf_of,
+    logged,
+    number_leaf,
+    rcs_leaf,
+    subject,
+    trust,
+)
 from tests.number_certificates import block, claims, code, number
 
 MINE = Group("mine", ("mail",), DOMAIN)
@@ -225,6 +237,49 @@ def test_what_cannot_be_read_concerns_everyone_once(entry):
     items.append(Item(CODE, code("709J"), codes))
     found = hits(Watchlist(items), entry)
     assert found == [("mine/anything", "unreadable"), ("other/anything", "unreadable")]
+
+
+DECOY = "13035550001"
+
+
+def with_extensions(tbs, *more):
+    """A TBSCertificate with these extensions behind its own."""
+    fields = items(tbs)
+    return sequence(*fields[:-1], tlv(0xA3, sequence(*items(items(fields[-1])[0]), *more)))
+
+
+def implicit(*digits):
+    """A list with [2] IMPLICIT IA5String, as careless readers take it."""
+    return format_tlv(0x30, b"".join(format_tlv(0x82, each.encode()) for each in digits))
+
+
+def decoyed_entries():
+    """Readable decoys beside what cannot be read, or is too much to be read."""
+    ext = issuance.extension
+    beside = {
+        "a second list": ext("1.3.6.1.5.5.7.1.26", b"\x30\x85\xff\xff\xff\xff\xff\x01"),
+        "a list of another tag": ext("1.3.6.1.5.5.7.1.26", format_tlv(0x30, format_tlv(0x42, b"??"))),
+        "a name": ext("2.5.29.17", b"\x30\x10\x86\x30tel:+"),
+        "names that run together": ext("2.5.29.17", b"\x30\x0a" + f"tel:+{DECOY} or {N}".encode()),
+        "a reference": ext("1.3.6.1.5.5.7.1.1", b"\x30\x0c\x30\x30\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x0e"),
+    }
+    for how, extension in beside.items():
+        yield pytest.param(logged(with_extensions(number_leaf([number(DECOY)]), extension)), id=how)
+    decoys = [f"1303555{at:04d}" for at in range(1100)]
+    yield pytest.param(logged(number_leaf(implicit(*decoys, N))), id="more readings than are kept")
+    yield pytest.param(logged(number_leaf(implicit(DECOY + N))), id="two numbers in one text")
+    yield pytest.param(logged(number_leaf(implicit(DECOY) + b"\0")), id="bytes behind the list")
+    der = GOOD.certificate_for(number_leaf([number(DECOY)]))
+    spoilt = read_entry(PLACE, leaf_of(b"\x30\x83\0" + der[2:]), chain=GOOD.chain, trust=trust())
+    assert spoilt.parsed is None
+    assert number(DECOY) in spoilt.identity.readings
+    yield pytest.param(spoilt, id="what no parser accepts")
+
+
+@pytest.mark.parametrize("entry", list(decoyed_entries()))
+def test_attack_decoys_do_not_hide_what_cannot_be_read(entry):
+    """Whoever puts a number that can be read beside one that cannot does not spare its owner the sight of it."""
+    assert hits(watching(number("12025550999")), entry) == [("mine/anything", "unreadable")]
 
 
 def test_a_reading_that_names_somebody_spares_the_others():

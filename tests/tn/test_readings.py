@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber, contains
 from ctlog.tn.readings import (
     MAX_READINGS,
+    careless_reading,
     claim_readings,
     code_readings,
+    is_read_whole,
     is_unbounded,
     looks_like_number,
     number_readings,
@@ -96,6 +98,33 @@ FORMS: dict[str, tuple[bytes, list[Claim]]] = {
 def test_forms(value: bytes, expected: list[Claim]) -> None:
     found = second_reading(value)
     assert not set(expected) - set(found), found
+
+
+@given(lists, st.sampled_from(["padded", "indefinite"]), st.integers(0, 40))
+def test_whole_numbers_in_an_odd_form_are_all_that_there_is(entries: list[Claim], form: str, at: int) -> None:
+    numbers = [each for each in entries if not isinstance(each, ServiceProviderCode)] or [number("12025550123")]
+    tree = der_tree.read(format_tnauthlist(numbers))
+    elements = [each for each in tree.walk() if each.children or form == "padded"]
+    elements[at % len(elements)].form = form
+    assert careless_reading(tree.write()).is_whole
+    assert not careless_reading(tree.write()[:-1]).is_whole
+
+
+@pytest.mark.parametrize(
+    ("text", "is_whole"),
+    [
+        ("+12025550123", True),
+        ("tel:+1 (202) 555-0123", True),
+        ("12025550123x99", True),
+        ("12025550123;12025550124", True),
+        ("12025550123 12025550124", False),
+        ("12025550123 or 12025550124", False),
+        ("00,1;2|" * 9 + "12025550124", False),
+        ("", True),
+    ],
+)
+def test_what_of_a_text_is_left_out(text: str, is_whole: bool) -> None:
+    assert is_read_whole(text) == is_whole
 
 
 @pytest.mark.parametrize("value", [b"", b"\x30\0", b"\x30\x04\xa0\x02\x16\0", b"\x05\0", b"\x30\x80\0\0", b"\0" * 40])

@@ -100,10 +100,10 @@ URI = b"tel:+12025550123"
         (san((0x86, b" " + URI)), TelNames((URI,), False)),
         (san((0xA0, format_tlv(0x0C, URI))), TelNames((URI,), False)),
         (san((0x86, URI), (0x81, b"<tel:+44>")), TelNames((URI, b"tel:+44>"), False)),
-        (san((0x86, URI)) + b"\0", TelNames((URI,), False)),
-        (b"\x30\x80\x86\x10" + URI + b"\0\0", TelNames((URI,), False)),
+        (san((0x86, URI)) + b"\0", TelNames((URI,), False, is_whole=False)),
+        (b"\x30\x80\x86\x10" + URI + b"\0\0", TelNames((URI,), False, is_whole=False)),
         (san((0x86, b"tel:" + b"5" * 61)), TelNames((b"tel:" + b"5" * 61,), True)),  # its length octet is an "A"
-        (b"\x31\x10A" + b"tel:+44" + b"\xff" * 8, TelNames((b"tel:+44",), False)),
+        (b"\x31\x10A" + b"tel:+44" + b"\xff" * 8, TelNames((b"tel:+44",), False, is_whole=False)),
         (b"", None),
     ],
 )
