@@ -7,6 +7,7 @@ concerned (`monitor.watchlist`), how much it matters (`monitor.rules.form`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -29,14 +30,38 @@ _MAX_WEIGHED = 64  # second readings of one entry that are weighed against each 
 class Plan(NamedTuple):
     """How a country dials.
 
-    code: its calling code. heads: what may stand before a national number. lengths: how many digits that has. abroad:
-    what is dialled before a number with a country code.
+    code: its calling code. trunk: what is dialled before a national number. lengths: how many digits that has. abroad:
+    what is dialled before a number with a country code. heads: with which digits anything may begin that is dialled
+    there and is not in E.164.
     """
 
     code: str
-    heads: tuple[str, ...]
+    trunk: str
     lengths: frozenset[int]
     abroad: tuple[str, ...]
+    heads: frozenset[int]
+
+    @property
+    def dialled(self) -> tuple[str, ...]:
+        """What may stand before a national number. "+44 (0)20 ..." is written 44020..., and the metadata reads 440020
+        so too; behind the code alone a number is as in E.164, and no variant. In North America the digit before a
+        national number is that code."""
+        code, trunk = self.code, self.trunk
+        behind_code = (code + trunk, code + 2 * trunk) if trunk else ()
+        return tuple(dict.fromkeys(("", trunk if trunk != code else "", *behind_code)))
+
+    def is_e164(self, digits: str) -> bool:
+        """Whether a number looks as one of the country does in E.164."""
+        if len(digits) - len(self.code) not in self.lengths or not digits.startswith(self.code):
+            return False
+        return not self.trunk or not digits.startswith(self.code + self.trunk)
+
+    @property
+    def varying(self) -> frozenset[int]:
+        """All numbers of digits but those that a number of the country has in E.164, where it can have no others."""
+        in_e164 = {len(self.code) + length for length in self.lengths}
+        dialled = {len(head) + length for head in self.dialled for length in self.lengths}
+        return frozenset(range(1, MAX_DIGITS + 1)) - (in_e164 - dialled)
 
 
 class Dialling:
@@ -47,36 +72,40 @@ class Dialling:
         self.regions = tuple(regions)
         self.plans = tuple(dict.fromkeys(plan for region in self.regions if (plan := _plan(region))))
         self._abroad = tuple(head for plan in self.plans for head in plan.abroad)
-        self._lengths = frozenset(
-            length + len(head) for plan in self.plans for length in plan.lengths for head in plan.heads
-        )
+        self._lengths = frozenset().union(*(plan.varying for plan in self.plans))
+        self._heads = frozenset(str(head) for plan in self.plans for head in plan.heads)
 
     @property
     def lengths(self) -> int:
         """A bit for each number of digits that `may_vary`."""
-        return sum(1 << length for length in self._lengths if length < 32)
+        return sum(1 << length for length in self._lengths)
 
     @property
     def heads(self) -> int:
-        """A bit for each first digit of a number that `may_vary`, whatever its length; some of them do not."""
-        return sum(1 << digit for digit in {int(head[0]) for head in self._abroad})
+        """A bit for each first digit of a number that `may_vary`, whatever its length."""
+        return sum(1 << int(head) for head in self._heads)
 
     def may_vary(self, digits: str) -> bool:
-        """Whether `variants` may have something; cheap, and true for hardly any number that is written in E.164."""
-        return len(digits) in self._lengths or digits.startswith(self._abroad)
+        """Whether `variants` may have something; cheap, and false for a number of the countries that is in E.164."""
+        return len(digits) in self._lengths or digits[:1] in self._heads
 
     def variants(self, digits: str) -> list[str]:
         """Give what is reached by dialling `digits` in one of the countries, with the country code; itself left out.
 
-        At least what `readings` says.
+        At least what `readings` says that can be in use: the metadata knows of local numbers and carriers, too.
         """
+        if not self.may_vary(digits):
+            return []
         found = [
             plan.code + digits[len(head) :]
             for plan in self.plans
-            for head in plan.heads
+            for head in plan.dialled
             if len(digits) - len(head) in plan.lengths and digits.startswith(head)
         ]
         found += [digits[len(head) :] for head in self._abroad if digits.startswith(head) and len(digits) > len(head)]
+        if len(digits) <= MAX_DIGITS and not any(plan.is_e164(digits) for plan in self.plans):
+            read = self.readings(TelephoneNumber(digits))
+            found += [each.claim.digits for each in read if each.is_valid and isinstance(each.claim, TelephoneNumber)]
         return [each for each in dict.fromkeys(found) if each != digits and len(each) <= MAX_DIGITS]
 
     def readings(self, claim: TelephoneNumber | NumberRange) -> tuple[NationalReading, ...]:
@@ -96,11 +125,56 @@ def _plan(region: str) -> Plan | None:
         return None
     lengths = frozenset(length for length in metadata.general_desc.possible_length if length > 0)
     code, trunk = str(metadata.country_code), metadata.national_prefix or ""
-    # "+44 (0)20 ..." is written 44020...; behind the code alone a number is as in E.164, and no variant. In North
-    # America the digit before a national number is that code.
-    heads = dict.fromkeys(("", trunk if trunk != code else "", code + trunk if trunk else ""))
     prefixes = (metadata.international_prefix or "", metadata.preferred_international_prefix or "")
-    return Plan(code, tuple(heads), lengths, tuple({prefix for prefix in prefixes if prefix.isdecimal()}))
+    heads = first_digits(metadata.national_prefix_for_parsing or "") - {int(code[0])}
+    heads |= {0, *(digit for prefix in prefixes for digit in first_digits(prefix))}
+    return Plan(code, trunk, lengths, tuple({each for each in prefixes if each.isdecimal()}), frozenset(heads))
+
+
+_ATOM = re.compile(r"\[[^]]*\]|\\d|\d")
+
+
+def first_digits(pattern: str) -> set[int]:
+    """Give the digits with which a match of a regular expression can begin, if it is one of the metadata's: of digits,
+    classes and groups, some of them optional, with alternatives."""
+    found: set[int] = set()
+    for each in _alternatives(pattern):
+        at = 0
+        while at < len(each):
+            if each[at] == "(":
+                end = _end_of_group(each, at)
+                found |= first_digits(each[at + 1 : end - 1].removeprefix("?:"))
+            elif atom := _ATOM.match(each, at):
+                end = atom.end()
+                found.update(digit for digit in range(10) if re.fullmatch(atom[0], str(digit)))
+            else:
+                break
+            if each[end : end + 1] != "?":
+                break
+            at = end + 1
+    return found
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """What stands between the bars that are in no group."""
+    found, depth = [""], 0
+    for letter in pattern:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "|" and not depth:
+            found.append("")
+        else:
+            found[-1] += letter
+    return found
+
+
+def _end_of_group(pattern: str, at: int) -> int:
+    """Behind the group that begins at `at`."""
+    depth = 0
+    for end in range(at, len(pattern)):
+        depth += (pattern[end] == "(") - (pattern[end] == ")")
+        if not depth:
+            return end + 1
+    return len(pattern)
 
 
 @lru_cache(64)
