@@ -1,7 +1,7 @@
 # What a person types here:
 #
 #   make run     an example CA, a log that accepts it and a monitor of both, on this machine only; says what to do next
-#   make demo    fifteen seconds of theatre: your certificates, a rogue CA's for your number, and the alert that follows
+#   make demo    a few seconds of theatre: your certificates, a rogue CA's for your number, and the alert that follows
 #   make test    the tests, under five minutes           make trial   the long ones: faults, kills, other people's programs
 #   make lint    ruff and mypy                           make bench   the measurements of benchmarks/
 #

@@ -99,7 +99,7 @@ def test_an_owner_and_an_operator_follow_the_page(reading: Reading) -> None:
         for each in text.split("$ ")[1:]:
             words, _, shown = each.partition("\n")
             assert same(reading.type(words)) == same(shown)
-    config = reading.folder / "monitor" / "monitor.toml"
+    config = reading.folder / "my-monitor" / "monitor.toml"
     text = config.read_text().replace("# poll_s = 30", "poll_s = 1")
     config.write_text(text.replace('# listen = "127.0.0.1:8462"', 'listen = "127.0.0.1:18562"'))
     ((words, _),) = session("owner: runs on")
@@ -114,11 +114,11 @@ def test_an_owner_and_an_operator_follow_the_page(reading: Reading) -> None:
     assert same(reading.type(words)).startswith(same(shown))
     (reading.folder / "numbers.csv").write_text(blocks("file: numbers.csv")[0])
     reading.follow("operator")
-    alert = reading.type("ctlog-monitor alerts list -d monitor --item mine").split()[0]
+    alert = reading.type("ctlog-monitor alerts list -d my-monitor --item mine").split()[0]
     for answer in re.findall(r"^\| .* \| `(alerts [^`]*ALERT[^`]*)`", PAGE, re.MULTILINE):
         if answer.startswith(("alerts ack", "alerts snooze")):
-            reading.type(f"ctlog-monitor {answer.replace('ALERT', alert)} -d monitor")
-    reading.type(f"ctlog-monitor alerts authorise -d monitor {alert} --what key")
+            reading.type(f"ctlog-monitor {answer.replace('ALERT', alert)} -d my-monitor")
+    reading.type(f"ctlog-monitor alerts authorise -d my-monitor {alert} --what key")
 
 
 # What the page shows ------------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def _write_config(place: _Place, url: str, port: int) -> None:
     assert given.key is not None
     key = base64.b64encode(given.key.spki).decode()
     if not place.config.exists():
-        place.monitor.mkdir(exist_ok=True)
+        place.monitor.mkdir(exist_ok=True, mode=0o700)
         place.config.write_text(_CONFIG.format(port=port, url=url, origin=ORIGIN, key=key), "utf-8")
         return
     text = place.config.read_text("utf-8")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 HISTORY = "history"
 """The folder of the history, in that of the state."""
+SOURCES = ("__init__.py", "pyproject.toml", ".git")
+"""Where one of these lies somebody keeps a program: a clone of this project has a folder `monitor` of sources."""
 
 
 @click.command()
@@ -55,7 +57,8 @@ def init(
         place = _there_already(directory, contact, url, anew)
     else:
         text = _text(contact, _log(url, key_text, origin, since), roots, domain)
-        directory.mkdir(parents=True, exist_ok=True)
+        _refuse_sources(directory)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # what is watched is nobody else's business
         state = directory / "state" / STATE_NAME
         if state.exists():
             raise UsageError(f"{state} is there, and {path} is not: put the configuration back, or use another folder")
@@ -78,6 +81,13 @@ def init(
     return 0
 
 
+def _refuse_sources(directory: Path) -> None:
+    for name in SOURCES:
+        if (directory / name).exists():
+            raise UsageError(f"{directory} holds the sources of a program ({name}): name a folder of the monitor's "
+                             "own, such as my-monitor")  # fmt: skip
+
+
 def _there_already(directory: Path, contact: str | None, url: str | None, anew: bool) -> Place:
     from monitor.state.database import FILE_NAME as STATE_NAME
 
@@ -88,8 +98,10 @@ def _there_already(directory: Path, contact: str | None, url: str | None, anew: 
     if not anew:
         raise UsageError(f"{place.path} is there, and its state {state} is not. Put back a copy of the state; or, to "
                          "begin with an empty one, say --anew")  # fmt: skip
-    if contact or url:
-        raise UsageError(f"{place.path} is there and stays as it is: change it with an editor")
+    given = [name for name, value in (("--contact", contact), ("--log", url)) if value]
+    if given:
+        raise UsageError(f"{place.path} is there and stays as it is: leave out {' and '.join(given)}, and change the "
+                         "file with an editor")  # fmt: skip
     say_error(f"{place.path} stays as it is; an empty state is made.")
     return place
 
@@ -127,7 +139,7 @@ def _make(place: Place) -> None:
     from monitor.history import make_history
     from monitor.state import make_state
 
-    place.state.mkdir(parents=True, exist_ok=True, mode=0o700)  # what is watched is nobody else's business
+    place.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     make_history(place.state / HISTORY)
     make_state(place.state, now_ms())  # last: a state without the rest would look whole
 

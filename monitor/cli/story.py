@@ -98,7 +98,7 @@ class Stage(NamedTuple):
 def story(keep: Path | None, quick: bool) -> int:
     """See it at work: your certificates, then a rogue CA's for your number, and the alert that follows.
 
-    A real log, real certificates and a real monitor, on this machine only; it takes about fifteen seconds and leaves
+    A real log, real certificates and a real monitor, on this machine only; it takes some ten seconds and leaves
     nothing behind.
 
     Exit code 0: the alert came; 3: it did not, or something could not be started.

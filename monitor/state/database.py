@@ -38,6 +38,7 @@ def make_state(folder: Path, now_ms: int) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         unfinished.unlink(missing_ok=True)
+        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # SQLite would ask the umask
         connection = _connect(unfinished, "rwc")
         connection.executescript(f"BEGIN; {SCHEMA}; COMMIT;")
         connection.execute("INSERT INTO meta VALUES ('made_ms', ?)", (now_ms,))
@@ -111,7 +112,8 @@ def open_database(folder: Path, *, exclusive: bool) -> Database:
     """
     path = folder / FILE_NAME
     if not path.exists():
-        sentence = f"{path} is missing. It is never made anew by itself: restore it, or begin with `ctlog-monitor init`"
+        sentence = f"{path} is missing. It is never made anew by itself: restore a copy of it, or begin with an empty "
+        sentence += "one by `ctlog-monitor init DIR --anew`"
         raise StoreError(sentence, reason="state-missing")
     lock = _take_lock(folder) if exclusive else None
     try:

@@ -28,7 +28,9 @@ def test_everything_is_made_and_what_comes_next_is_said(monitor: Monitor) -> Non
     assert (config.contact, config.logs, list(config.channels)) == ("ops@example.com", (), ["screen"])
     assert {path.name for path in Path("another/state").iterdir()} >= {"state.sqlite", "history"}
     assert oct(Path("another/monitor.toml").stat().st_mode & 0o777) == "0o600"
+    assert oct(Path("another").stat().st_mode & 0o777) == "0o700"
     assert oct(Path("another/state").stat().st_mode & 0o777) == "0o700"
+    assert oct(Path("another/state/state.sqlite").stat().st_mode & 0o777) == "0o600"
     for word in ("logs add -d another", "watch add -d another", "test -d another", "run -d another"):
         assert f"ctlog-monitor {word}" in said.out
     assert "write [[roots]] into another/monitor.toml" in said.out
@@ -74,6 +76,23 @@ def test_never_over_an_existing_one(monitor: Monitor) -> None:
     assert "are there already" in monitor("init", monitor.folder, "--anew", code=2).err
 
 
+@pytest.mark.parametrize("name", ["__init__.py", "pyproject.toml", ".git"])
+def test_never_among_the_sources_of_a_program(monitor: Monitor, name: str) -> None:
+    Path("clone").mkdir()
+    Path("clone", name).touch()
+    said = monitor("init", "clone", "--contact", "me@example.com", code=2)
+    assert f"clone holds the sources of a program ({name})" in said.err
+    assert "such as my-monitor" in said.err
+    assert [path.name for path in Path("clone").iterdir()] == [name]
+
+
+def test_a_folder_that_is_there_is_used_with_its_permissions(monitor: Monitor) -> None:
+    Path("mine").mkdir(mode=0o755)
+    monitor("init", "mine", "--contact", "me@example.com")
+    assert oct(Path("mine").stat().st_mode & 0o777) == "0o755"
+    assert oct(Path("mine/state").stat().st_mode & 0o777) == "0o700"
+
+
 def test_a_state_without_its_configuration_is_not_taken_over(monitor: Monitor) -> None:
     (monitor.folder / "monitor.toml").unlink()
     assert "put the configuration back" in monitor("init", monitor.folder, "--contact", "me@example.com", code=2).err
@@ -84,7 +103,8 @@ def test_a_lost_state_is_made_again_only_when_asked(monitor: Monitor) -> None:
         path.unlink()
     text = (monitor.folder / "monitor.toml").read_bytes()
     assert "Put back a copy of the state" in monitor("init", monitor.folder, code=2).err
-    assert "stays as it is: change it with" in monitor("init", monitor.folder, "--anew", "--contact", "x", code=2).err
+    said = monitor("init", monitor.folder, "--anew", "--contact", "x", "--log", "https://x.example/", code=2)
+    assert "stays as it is: leave out --contact and --log, and change the file with an editor" in said.err
     monitor("init", monitor.folder, "--anew")
     assert (monitor.folder / "monitor.toml").read_bytes() == text
     monitor.here("logs", "list")
