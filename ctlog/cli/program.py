@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,6 +45,10 @@ _CODES: tuple[tuple[type[CtlogError], int], ...] = (
     (BusyError, COULD_NOT),
     (OperatorError, COULD_NOT),
 )
+
+PARENT = "CTLOG_PARENT"
+"""In the environment, with the value "stdin": whoever started this program holds the other end of its stdin, and it
+ends, as by SIGTERM, when he is gone."""
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -88,6 +94,8 @@ def run_program(group: click.Group, name: str, args: list[str] | None = None) ->
     """Run one command; returns its exit code. Whatever fails is said in one sentence on stderr."""
     from ctlog.cli.output import say_error
 
+    if os.environ.pop(PARENT, "") == "stdin":  # taken out, for a program that this one starts has another parent
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         result = group.main(args, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
@@ -116,6 +124,16 @@ def run_program(group: click.Group, name: str, args: list[str] | None = None) ->
         what = f"{type(error).__name__}: {error}"
         say_error(f"{name}: a fault in {name} itself: {what}. CTLOG_TRACEBACK=1 shows where; please report it.")
         return COULD_NOT
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    # Nobody reads any more what it says: that must not keep it from ending in good order.
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    for handle in (1, 2):
+        os.dup2(quiet, handle)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _sentence(name: str, text: str) -> str:

@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,15 +20,17 @@ import click
 
 from ctlog.cli.demo import HOST, ORIGIN, called_as, free_port
 from ctlog.cli.output import say, say_error
-from ctlog.errors import TransportError
+from ctlog.errors import BusyError, TransportError
 from monitor.cli.logs import replace
-from monitor.cli.processes import Child, program
+from monitor.cli.processes import Child, holders, program
 
 if TYPE_CHECKING:
     from types import FrameType
 
 NUMBER = "+12025550123"
 START_S = 60.0
+ENDING_S = 5.0
+"""One that was killed may have left processes that are ending."""
 _CONFIG = """\
 # The monitor of the example. Every key is explained in the file that `ctlog-monitor init` makes.
 contact = "you@example.com"
@@ -85,6 +88,7 @@ def demo(directory: Path, port: int, monitor_port: int) -> int:
     The CA's keys lie beside its certificates and are for trying things out, and for nothing else.
     """
     place = _Place(directory)
+    _refuse_second(place)
     stopping = _stops()
     hear = _Log()
     log = Child([*program("ctlog"), "demo", str(directory), "--port", str(port)], merged=True, hear=hear)
@@ -102,6 +106,17 @@ def demo(directory: Path, port: int, monitor_port: int) -> int:
         raise
     finally:
         log.stop()
+
+
+def _refuse_second(place: _Place) -> None:
+    from monitor.state.database import LOCK_NAME
+
+    locks = [place.top / "log" / "lock", place.monitor / "state" / LOCK_NAME]  # the log's: `ctlog.folder`
+    deadline = time.monotonic() + ENDING_S
+    while found := holders(locks):
+        if time.monotonic() > deadline:
+            raise BusyError(f"it runs already in {place.top}; stop it with: kill {' '.join(map(str, found))}")
+        time.sleep(0.2)
 
 
 class _Log:

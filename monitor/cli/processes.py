@@ -1,7 +1,7 @@
 """Other programs as processes of their own: the log and the monitor share none, nor does what plays them.
 
 In scope: finding `ctlog` and `ctlog-monitor` as this one was installed, starting them, reading what they say, ending
-them. Out of scope: what they are told.
+them; which process holds a lock. Out of scope: what they are told.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from ctlog.cli.program import PARENT
 from ctlog.errors import TransportError
 
 STOP_S = 20.0
@@ -33,7 +34,8 @@ def program(name: str) -> list[str]:
 
 class Child:
     """A program that runs on. What it says on stdout (with `merged`, on stderr too) is read here, line by line, and
-    given to `hear`; what it says on stderr goes to `notes`, or to where our own goes."""
+    given to `hear`; what it says on stderr goes to `notes`, or to where our own goes. One of ours ends when we do,
+    however we end: we hold the pipe that is its stdin."""
 
     def __init__(
         self, words: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None,
@@ -43,8 +45,8 @@ class Child:
         self._hear = hear
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
-            words, cwd=cwd, env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT if merged else notes, stdin=subprocess.DEVNULL,
+            words, cwd=cwd, env={**os.environ, "PYTHONUNBUFFERED": "1", PARENT: "stdin", **(env or {})}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT if merged else notes, stdin=subprocess.PIPE,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -73,6 +75,8 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         self._reader.join(5)
         return code
 
@@ -82,6 +86,17 @@ class Child:
             self._hear(line.rstrip("\n"))
             self._lines.put(line.rstrip("\n"))
         self._lines.put(None)
+
+
+def holders(paths: Sequence[Path]) -> list[int]:
+    """The processes that hold a lock on any of these files, as far as Linux tells it in /proc; else none."""
+    inodes = {str(path.stat().st_ino) for path in paths if path.exists()}
+    try:
+        rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return []
+    held = [row for row in rows if row[1] == "FLOCK" and row[5].rpartition(":")[2] in inodes]
+    return sorted({int(row[4]) for row in held if int(row[4]) > 0})
 
 
 def run_program(words: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
@@ -15,7 +16,10 @@ from pathlib import Path
 import pytest
 
 from ctlog.cli.demo import free_port
+from ctlog.cli.program import run_program
 from ctlog.wire.b64 import format_base64
+from monitor.cli import cli
+from monitor.cli import demo as made
 from monitor.cli.demo import _Place, _write_config, what_next
 from monitor.config import parse_config
 from tests.serving import MONITOR_DEMO, environment
@@ -99,6 +103,28 @@ def test_when_one_ends_both_end_and_it_goes_on_with_the_same_log(demo: Demo, tmp
         assert again.process.wait(30) == 0
     finally:
         again.process.kill()
+
+
+@pytest.mark.trial
+def test_one_that_was_killed_leaves_nothing_that_runs(demo: Demo, tmp_path: Path) -> None:
+    demo.process.kill()  # nobody ends the children for it
+    demo.process.wait()
+    again = Demo(tmp_path)
+    again.process.send_signal(signal.SIGTERM)
+    assert again.process.wait(30) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who holds a lock")
+def test_a_second_one_says_how_to_stop_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(made, "ENDING_S", 0.0)
+    (tmp_path / "log").mkdir()
+    with (tmp_path / "log" / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert run_program(cli, "ctlog-monitor", ["demo", str(tmp_path)]) == 3
+    said = capsys.readouterr().err
+    assert said == f"ctlog-monitor: it runs already in {tmp_path}; stop it with: kill {os.getpid()}.\n"
 
 
 def test_the_configuration_is_kept_but_for_where_things_are(tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from ctlog.errors import TransportError
 from monitor.cli import processes
-from monitor.cli.processes import Child, program, run_program
+from monitor.cli.processes import Child, holders, program, run_program
 
 SAYS = [sys.executable, "-u", "-c"]
 
@@ -59,3 +64,61 @@ def test_one_that_fails_says_why(tmp_path: Path) -> None:
     assert run_program([*SAYS, "import os; print(os.environ['X'], os.getcwd())"], cwd=tmp_path, env={"X": "y"}) == (
         f"y {tmp_path}\n"
     )
+
+
+CHILD = """
+import signal, sys, time
+from pathlib import Path
+import click
+from ctlog.cli.program import run_program
+
+@click.group()
+def group(): pass
+
+@group.command()
+def go():
+    def ends(*_):
+        for _ in range(100_000): print("nobody reads this", flush=True)
+        Path("ended").touch()
+        sys.exit()
+    signal.signal(signal.SIGTERM, ends)
+    print("goes", flush=True)
+    time.sleep(60)
+
+run_program(group, "test", ["go"])
+"""
+PARENT = """
+import sys, time
+from monitor.cli.processes import Child
+child = Child([sys.executable, "-c", sys.argv[1]], merged=True)
+child.wait_for(lambda line: line == "goes", 30)
+print("both", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_child_ends_in_good_order_when_its_parent_is_killed(tmp_path: Path) -> None:
+    root = str(Path(__file__).parents[3])
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": root},
+    ) as parent:  # fmt: skip
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "both\n"
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "ended").exists():
+        assert time.monotonic() < deadline, "the child went on"
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who holds a lock")
+def test_who_holds_a_lock(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    (tmp_path / "other").touch()
+    paths = [tmp_path / "lock", tmp_path / "other", tmp_path / "none"]
+    assert holders(paths) == []
+    with (tmp_path / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert holders(paths) == [os.getpid()]
+    assert holders(paths) == []
