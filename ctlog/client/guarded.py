@@ -14,7 +14,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -25,7 +25,14 @@ from ctlog.errors import InputError, TransportError
 
 Address = IPv4Address | IPv6Address
 
-
+# The registries of special addresses grow, and `ipaddress` knows them as they stood when this Python was made (older
+# ones let all of these through), so what matters is said here: RFC 4291 section 2.4, RFC 6890, RFC 9637.
+_UNICAST = IPv6Network("2000::/3")  # beyond it nothing is of the public Internet but IPv4 in disguise
+_MAPPED, _NAT64 = IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96")
+_INSIDE = tuple(map(ip_network, (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+    "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3", "2001::/23", "2001:db8::/32", "3fff::/20",
+)))  # fmt: skip
 
 class Response(NamedTuple):
     """What came back: status, headers (names in lower case), and the whole body."""
@@ -36,12 +43,17 @@ class Response(NamedTuple):
 
 
 def is_outside(address: Address) -> bool:
-    """Is this an address of the public Internet, whichever way it is dressed (mapped, 6to4, Teredo, NAT64)?"""
-    if isinstance(address, IPv6Address):
-        for inner in _embedded(address):
-            if not is_outside(inner):
-                return False
-    return address.is_global and not address.is_multicast
+    """Is this an address of the public Internet, whichever way it is dressed (mapped, 6to4, NAT64)?
+
+    Teredo, local NAT64 and all other ways to write an IPv4 address into an IPv6 one are not outside."""
+    if any(address in network for network in _INSIDE):
+        return False
+    if isinstance(address, IPv4Address):
+        return address.is_global
+    if address in _MAPPED or address in _NAT64:
+        return is_outside(IPv4Address(int(address) & 0xFFFFFFFF))
+    inner = address.sixtofour
+    return address in _UNICAST and address.is_global and (inner is None or is_outside(inner))
 
 
 def check_url(url: str) -> None:
@@ -183,14 +195,6 @@ def _inward_cause(error: BaseException | None) -> _InwardError | None:
             seen += [cause.__cause__, inner if inner is not cause else None]
             seen += getattr(cause, "exceptions", [])
     return None
-
-
-def _embedded(address: IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses that stand inside an IPv6 one."""
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if int(address) >> 32 == 0x0064FF9B << 64:
-        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
-    return [inner for inner in found if inner is not None]
 
 
 def _shown(url: str) -> str:
