@@ -55,7 +55,7 @@ def verify_call(
     from ctlog.cli.verify_service import Material
 
     moment = _time(at)
-    material = Material(trusted.roots, trusted.logs(), trusted.policy(), moment)
+    material = Material(trusted.roots, trusted.logs(), trusted.policy(), _time(None))  # the list is of today
     question = _question(header, orig, dest, sct_list)
     answer = asyncio.run(_verify(material, question, moment, fetch))
     if as_json:

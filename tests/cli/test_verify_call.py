@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from ctlog.cli import run
+from ctlog.issuance import DAY_MS
 from ctlog.wire.rfc6962 import format_sct_list
 from tests.call_values import (
     CA,
@@ -35,16 +37,21 @@ AT = datetime.fromtimestamp(NOW / 1000, UTC).isoformat()
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time, "time_ns", lambda: (NOW + 10 * DAY_MS) * 1_000_000)
+    write_list(NOW - 1000)
+    Path("roots.pem").write_bytes(pem(ROOT))
+
+
+def write_list(timestamp_ms: int) -> None:
     signer = ed25519.Ed25519PrivateKey.from_private_bytes(b"v" * 32)
     entries = [operator_entry("One", LOGS[0]), operator_entry("Two", LOGS[2])]
-    value = {"version": "1", "log_list_timestamp": moment(NOW - 1000), "operators": entries}
+    value = {"version": "1", "log_list_timestamp": moment(timestamp_ms), "operators": entries}
     Path("list.json").write_text(json.dumps(value))
     Path("list.json.sig").write_bytes(signer.sign(Path("list.json").read_bytes()))
     public = signer.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     Path("key.pem").write_bytes(public)
-    Path("roots.pem").write_bytes(pem(ROOT))
 
 
 def check(header: str, *words: str) -> int:
@@ -59,6 +66,15 @@ def test_a_good_call(capsys: pytest.CaptureFixture[str]) -> None:
     assert "passed: every check passed" in said
     assert "+ signature     signed by the certificate's key" in said
     assert "+ call          caller and called are those of this call" in said
+
+
+def test_an_old_call_by_a_list_that_was_signed_after_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """--at is the time of the call; the list is judged by the clock, or none of today could be used for it."""
+    write_list(NOW + 9 * DAY_MS)
+    assert check(signed()) == 0
+    write_list(NOW + 12 * DAY_MS)
+    assert check(signed()) == 1
+    assert "dated in the future" in capsys.readouterr().err
 
 
 def test_a_call_by_another_number(capsys: pytest.CaptureFixture[str]) -> None:
