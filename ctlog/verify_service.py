@@ -29,7 +29,7 @@ from ctlog.client.passport import Call, verify_identity
 from ctlog.client.sct_policy import MAX_SCTS
 from ctlog.client.verdict import CANNOT_TELL, FAILED, PASSED, REASONS, ROWS, SIP_TEXTS, Verdict, worst
 from ctlog.client.x5u import CertificateStore, Fetch
-from ctlog.errors import CtlogError, MalformedError, VerificationError
+from ctlog.errors import CtlogError, MalformedError, TransportError, VerificationError
 from ctlog.wire.b64 import parse_base64
 from ctlog.wire.identity_header import canonical_number
 from ctlog.wire.passport import DIV
@@ -77,6 +77,7 @@ class VerifyService:
     trust: gives whom to trust now; as long as it gives the same object, what was found before is remembered. fetch:
     what gets an `x5u` (`ctlog.client.guarded.GuardedFetcher.get`); None: nothing is ever fetched. country_code: for
     numbers of SIP messages without `+`. fetch_lists: whether lists of numbers by reference are fetched as well.
+    fetch_s: how long all fetches for one header field may take together.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class VerifyService:
         *,
         country_code: str = "",
         fetch_lists: bool = False,
+        fetch_s: float = 8.0,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._trust = trust
         self.store = CertificateStore(fetch) if fetch is not None else None
         self.country_code = country_code
         self._fetch_lists = fetch_lists
+        self._fetch_s = fetch_s
         self.clock_ms = clock_ms
         self.cache = CallCache()
 
@@ -116,18 +119,27 @@ class VerifyService:
     async def _one(self, header: str, call: Call, scts: tuple[bytes, ...]) -> Verdict:
         """Fetches what is needed, and asks again; what does not fit is fetched once more, but not often."""
         fetched: dict[str, bytes | CtlogError] = {}
+        until = asyncio.get_running_loop().time() + self._fetch_s
         verdict = self._judge(header, call, fetched, scts)
         while wanted := [need for need in verdict.needs if need.url not in fetched and self._may_fetch(need.kind)]:
-            for need in wanted:
-                assert self.store is not None
-                fetched[need.url] = await self.store.get(need.url, self.clock_ms())
+            came = await asyncio.gather(*(self._fetch(need.url, until) for need in wanted))
+            fetched |= zip((need.url for need in wanted), came, strict=True)
             verdict = self._judge(header, call, fetched, scts)
             if verdict.reasons[:1] in (("bad-signature",), ("certificate-expired",)):
                 for url in list(fetched):  # perhaps the certificate there was renewed
                     if self.store is not None and self.store.renew(url, self.clock_ms()):
-                        fetched[url] = await self.store.get(url, self.clock_ms())
+                        fetched[url] = await self._fetch(url, until)
                         verdict = self._judge(header, call, fetched, scts)
         return verdict
+
+    async def _fetch(self, url: str, until: float) -> bytes | CtlogError:
+        """What the URL gives, unless that takes longer than this call can wait; then whoever asks next may have it."""
+        assert self.store is not None
+        try:
+            async with asyncio.timeout_at(until):
+                return await self.store.get(url, self.clock_ms())
+        except TimeoutError:
+            return TransportError("the call could not wait for it any longer", reason="too-slow")
 
     def _judge(
         self, header: str, call: Call, fetched: Mapping[str, bytes | CtlogError], scts: tuple[bytes, ...]

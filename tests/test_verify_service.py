@@ -30,6 +30,7 @@ from ctlog.verify_service import (
     parse_question,
 )
 from ctlog.wire.b64 import format_base64
+from ctlog.x509.der import format_tlv, oid
 from tests.call_values import (
     CA,
     CALLED,
@@ -315,6 +316,35 @@ async def test_lists_of_numbers_are_fetched_only_if_wanted():
     assert (await service(pages.fetch, fetch_lists=True).verify(question(header))).outcome == "passed"
     broken = service(Web(list=TransportError("no", reason="unreachable")).fetch, fetch_lists=True)
     assert (await broken.verify(question(header))).reason == "number-list-unreachable"
+
+
+def by_reference(*urls: str) -> tuple[bytes, ...]:
+    """A logged certificate whose numbers lie at these places, with its CA."""
+    method = format_tlv(0x06, oid("1.3.6.1.5.5.7.48.14"))
+    places = b"".join(format_tlv(0x30, method + format_tlv(0x86, url.encode())) for url in urls)
+    extension = issuance.extension("1.3.6.1.5.5.7.1.1", format_tlv(0x30, places))
+    return logged(CA.leaf(subject("many lists"), (issuance.END_ENTITY, extension))), CA.certificate
+
+
+async def test_attack_lists_that_never_come():
+    """All together have one time limit, and a call that is refused anyway asks for none."""
+    asked = []
+
+    async def never(url: str) -> bytes:
+        asked.append(url)
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    urls = [f"https://numbers.example/{at}" for at in range(4)]
+    own = service(never, fetch_lists=True, fetch_s=0.05)
+    forged = signed(x5c=by_reference(*urls), key=issuance.Key.from_number(99))
+    assert (await own.verify(question(field(forged)))).reason == "bad-signature"
+    assert asked == []
+    found = await own.verify(question(field(signed(x5c=by_reference(*urls)))))
+    assert (found.outcome, found.reason, sorted(asked)) == ("cannot-tell", "number-list-unreachable", urls)
+    many = by_reference(*(f"https://numbers.example/{at}" for at in range(400)))
+    assert (await own.verify(question(field(signed(x5c=many))))).reason == "too-many-lists"
+    assert len(asked) == 4
 
 
 async def test_nothing_is_fetched_when_the_certificate_is_in_the_token():

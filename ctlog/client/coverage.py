@@ -24,6 +24,9 @@ from ctlog.wire.passport import TN, Passport
 Fetched: TypeAlias = Mapping[str, bytes | CtlogError]
 """By URL: what came, or the error because of which nothing did (of `ctlog.client.guarded`, or one like it)."""
 
+MAX_LISTS = 4
+"""Lists by reference that a certificate may have: each is a fetch, and RFC 8226 section 10.1 needs one."""
+
 _COVERED = Check("scope", PASSED, "", "the number is in the certificate's list")
 _CODE = Check("scope", PASSED, "by-code", "the certificate has a service provider code, which covers any number")
 _LISTED = Check("scope", PASSED, "", "the number is in the list that the certificate refers to")
@@ -66,9 +69,12 @@ def _by_reference(
     credential: Credential, number: TelephoneNumber, policy: CallPolicy, fetched: Fetched, cache: CallCache | None
 ) -> Coverage:
     """One list that covers is enough; while one is missing, nothing is refuted."""
+    urls = credential.identity.by_reference
+    if len(urls) > MAX_LISTS:
+        return _failed("too-many-lists", f"the certificate refers to {len(urls)} lists, more than {MAX_LISTS}")
     answers = []
     needs = []
-    for url in credential.identity.by_reference:
+    for url in urls:
         came = fetched.get(url)
         if came is None:
             needs.append(Need("number-list", url))

@@ -137,6 +137,8 @@ def _conclude(
     checks.append(_constraints(credential, passport, policy))
     if not has_failed(checks):
         checks.append(_signature(credential.key, passport))
+    if needs and has_failed(checks):  # nothing is fetched for a call that is refused anyway
+        needs = ()
     return _end(checks, passport, credential, how, needs)
 
 

@@ -66,7 +66,7 @@ _WORDS: dict[int, str] = {
         issuer-not-yet-valid unknown-root chain-bad-signature chain-out-of-order chain-too-long sha1-signature
         unsupported-signature issuer-not-ca path-too-long malformed-issuer
         scope-exceeds-issuer scope-list-missing scope-incomparable scope-does-not-cover scope-unreadable no-scope
-        no-number by-code number-list-needed number-list-unreadable number-list-unreachable
+        no-number by-code number-list-needed number-list-unreadable number-list-unreachable too-many-lists
         claim-missing claim-forbidden claim-value-forbidden unreadable-constraints shaken-without-code
         no-log-list log-list-stale no-sct unreadable-scts too-few-scts too-few-operators only-retired-logs
         sct-from-the-future sct-retired-log sct-bad-signature sct-wrong-certificate sct-bad-extensions""",

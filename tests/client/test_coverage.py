@@ -121,6 +121,21 @@ def test_of_several_lists_one_is_enough():
     assert covered(both, fetched={LIST: NOT_HELD, OTHER_LIST: failed})[1] == "number-list-unreachable"
 
 
+def referring(count: int) -> bytes:
+    """The extension that refers to so many lists."""
+    method = format_tlv(0x06, oid("1.3.6.1.5.5.7.48.14"))
+    urls = (f"https://numbers.example/{at}".encode() for at in range(count))
+    places = (format_tlv(0x30, method + format_tlv(0x86, url)) for url in urls)
+    return issuance.extension("1.3.6.1.5.5.7.1.1", format_tlv(0x30, b"".join(places)))
+
+
+def test_attack_a_certificate_that_has_us_fetch_four_hundred_lists():
+    assert len(covered(referring(coverage.MAX_LISTS))[3]) == coverage.MAX_LISTS
+    assert covered(referring(coverage.MAX_LISTS + 1)) == ("failed", "too-many-lists", "", [])
+    assert covered(referring(400)) == ("failed", "too-many-lists", "", [])
+    assert covered(referring(400), listed(issuance.one(NUMBER)))[2] == "number"
+
+
 def test_a_list_beyond_what_the_ca_holds():
     """The bytes of a list are not signed, so the CA's own list bounds them too."""
     top = issuance.root(ROOT_KEY, subject("root", ROOT_KEY))
