@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from ctlog.cli.ca_logs import FILE, NEW_FILE, LogOptions, log_options, now_ms
+from ctlog.cli.ca_logs import FILE, NEW_FILE, LogOptions, log_options, now_ms, policy, reading
 from ctlog.cli.files import read_one_certificate
 from ctlog.cli.many import ManyCommand
+from ctlog.cli.new_file import check_new, write_new
 from ctlog.cli.output import json_option, say, say_error, say_json, when
 from ctlog.cli.program import LazyGroup
 from ctlog.errors import CtlogError, UsageError
@@ -33,6 +34,7 @@ _COMMANDS = {
     "scts": "ctlog.cli.ca",
 }
 
+_PLACES = ("shaken/root", "shaken/ca", "shaken/precert-signer", "delegate/ca", "rcs/root", "rcs/ca")
 VOUCHING = ("rcs/participant-key.pem", "rcs/carrier-key.pem")
 
 WARNING = """\
@@ -89,19 +91,19 @@ def init(directory: Path, label: str, country: str, ranges: tuple[str, ...], cod
     if directory.exists():
         raise UsageError(f"{directory} is there already; nothing is overwritten")
     made = make_hierarchy(now_ms(), scope(codes, (), ranges or ("12025550100+100",)), label=label, country=country)
-    unfinished = directory.with_name(directory.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    for folder in ("shaken", "delegate", "rcs"):
-        (unfinished / folder).mkdir(parents=True)
-    (unfinished / "KEYS-ARE-FOR-TESTS.txt").write_text(WARNING)
-    (unfinished / "roots.pem").write_text("".join(map(pem, made.roots)))
-    places = ("shaken/root", "shaken/ca", "shaken/precert-signer", "delegate/ca", "rcs/root", "rcs/ca")
-    for place, member in zip(places, made, strict=True):
-        _write(unfinished / place, member)
-    for place in VOUCHING:
-        write_key(unfinished / place, Key.generate().to_pem())
-    unfinished.rename(directory)
-    for place, member in zip(places, made, strict=True):
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{directory.name[:60]}.", dir=directory.parent) as beside:
+        unfinished = Path(beside) / "unfinished"
+        for folder in ("shaken", "delegate", "rcs"):
+            (unfinished / folder).mkdir(parents=True)
+        (unfinished / "KEYS-ARE-FOR-TESTS.txt").write_text(WARNING)
+        (unfinished / "roots.pem").write_text("".join(map(pem, made.roots)))
+        for place, member in zip(_PLACES, made, strict=True):
+            _write(unfinished / place, member)
+        for place in VOUCHING:
+            write_new(unfinished / place, Key.generate().to_pem(), 0o600)
+        unfinished.rename(directory)
+    for place, member in zip(_PLACES, made, strict=True):
         say(f"{directory / place}.pem  {_name(member)}")
     for place in VOUCHING:
         say(f"{directory / place}  for `ctlog ca issue --profile rcs`")
@@ -112,16 +114,7 @@ def init(directory: Path, label: str, country: str, ranges: tuple[str, ...], cod
 
 def _write(place: Path, member: Member) -> None:
     place.with_name(f"{place.name}.pem").write_text("".join(map(pem, member.authority.chain)))
-    write_key(place.with_name(f"{place.name}-key.pem"), member.key.to_pem())
-
-
-def write_key(path: Path, data: bytes) -> None:
-    """A private key, for its owner's eyes only; never in the place of another. Raises UsageError."""
-    try:
-        path.touch(0o600, exist_ok=False)
-    except FileExistsError:
-        raise UsageError(f"{path} is there already; no key is overwritten") from None
-    path.write_bytes(data)
+    write_new(place.with_name(f"{place.name}-key.pem"), member.key.to_pem(), 0o600)
 
 
 def _name(member: Member) -> str:
@@ -172,45 +165,63 @@ def scts(certificate: Path, logs: LogOptions, out: Path | None, as_json: bool) -
     \b
     ctlog ca scts client.pem --log-list log-list.json --out client.sct-list
 
-    Exit code 0: enough SCTs; 1: logs know too few.
+    The list is written also where they are too few. A file that is there already is never overwritten.
+
+    Exit code 0: enough SCTs, --scts of --operators; 1: too few.
     """
+    from ctlog.client.several import ENOUGH, judge
+
+    check_new(out)
     leaf, above = read_one_certificate(certificate)
     found, problems = asyncio.run(_ask(leaf, above, logs))
     for problem in problems:
         say_error(f"{problem}.")
-    _say_list(found, out, as_json)
-    return 0 if len(found) >= logs.scts else 1
+    judged = judge(policy(logs), [one.operator for one in found])
+    _say_list(found, judged, out, as_json)
+    if judged == ENOUGH:
+        return 0
+    told = f"{len(found)} SCTs of {len({one.operator for one in found})} operators"
+    say_error(f"{judged}: {told}; --scts {logs.scts} of --operators {logs.operators} would be enough.")
+    return 1
 
 
-async def _ask(leaf: bytes, above: list[bytes], options: LogOptions) -> tuple[list[VerifiedSct], list[CtlogError]]:
-    from ctlog.cli.ca_logs import reading
+class _Found(NamedTuple):
+    """A log's SCT, and who runs the log."""
+
+    promise: VerifiedSct
+    operator: str
+
+
+async def _ask(leaf: bytes, above: list[bytes], options: LogOptions) -> tuple[list[_Found], list[CtlogError]]:
     from ctlog.client.detached import fetch_sct
 
     found, problems = [], []
     async with reading(options) as (http, logs):
         asked = [fetch_sct(http, log.reads, log.key, leaf, above, now_ms()) for log in logs]
-        for answer in await asyncio.gather(*asked, return_exceptions=True):
+        for log, answer in zip(logs, await asyncio.gather(*asked, return_exceptions=True), strict=True):
             if isinstance(answer, CtlogError):
                 problems.append(answer)
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                found.append(answer)
+                found.append(_Found(answer, log.operator))
     return found, problems
 
 
-def _say_list(found: list[VerifiedSct], out: Path | None, as_json: bool) -> None:
+def _say_list(found: list[_Found], judged: str, out: Path | None, as_json: bool) -> None:
     from ctlog.issuance.issue import detached_list
 
-    data = detached_list(found) if found else b""
-    if out is not None and found:
-        out.write_bytes(data)
+    scts = [one.promise for one in found]
+    data = detached_list(scts) if scts else b""
     if as_json:
-        say_json({"scts": [{"log_id": one.sct.log_id.hex(), "timestamp_ms": one.sct.timestamp_ms,
-                            "index": one.leaf_index} for one in found],
+        told = [{"log_id": one.sct.log_id.hex(), "timestamp_ms": one.sct.timestamp_ms, "index": one.leaf_index}
+                for one in scts]  # fmt: skip
+        say_json({"scts": told, "operators": [one.operator for one in found], "status": judged,
                   "sct_list": base64.b64encode(data).decode()})  # fmt: skip
-        return
-    for one in found:
-        say_error(f"{one.sct.log_id.hex()}  {when(one.sct.timestamp_ms)}  index {one.leaf_index}")
-    if out is None and found:
-        say(base64.b64encode(data).decode())
+    else:
+        for one in scts:
+            say_error(f"{one.sct.log_id.hex()}  {when(one.sct.timestamp_ms)}  index {one.leaf_index}")
+        if out is None and scts:
+            say(base64.b64encode(data).decode())
+    if out is not None and scts:
+        write_new(out, data)

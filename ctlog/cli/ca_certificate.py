@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ctlog.cli.ca import pem, scope, write_key
+from ctlog.cli.ca import pem, scope
 from ctlog.cli.ca_logs import (
     FILE,
     NEW_FILE,
@@ -22,7 +22,9 @@ from ctlog.cli.ca_logs import (
     open_logs,
 )
 from ctlog.cli.many import ManyCommand
+from ctlog.cli.new_file import check_new, write_new
 from ctlog.cli.output import json_option, say_error, say_json, when
+from ctlog.cli.program import COULD_NOT
 from ctlog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -102,24 +104,29 @@ def certificate(
     ctlog ca certificate --ca my-ca/delegate/ca.pem --number 12025550123 --csr request.pem \\
         --must-exclude rcd --log https://log.example/ --log https://log.other.example/ --out leaf.pem
 
-    Exit code 0: issued; 1: refused, by the logs or here; 3: too few logs answered, so nothing was issued.
+    Files that are there already are never overwritten.
+
+    Exit code 0: issued; 1: refused, by the logs or here; 3: too few logs answered, so nothing was issued, or a file
+    could not be written, and the certificate is printed instead.
     """
     if [csr, key_file, new_key].count(None) != 2:
         raise UsageError("whose key? Give one of --csr, --key and --new-key")
     wanted = _Wanted(constraints=_constraints(must_include, permit, must_exclude), **about)
     if wanted.tel and (wanted.codes or wanted.numbers or wanted.ranges or wanted.scope_url or wanted.constraints):
         raise UsageError("--tel is the messaging profile, which has no codes, lists or constraints")
+    beside = detached or bool(wanted.tel)
+    if sct_list is None and out is not None and beside:
+        sct_list = out.with_name(f"{out.name}.sct-list")
+    check_new(new_key, out, sct_list)  # now, for what is logged stays logged
     authority = open_authority(ca, ca_key)
     signer = open_authority(precert_signer, precert_signer_key, authority) if precert_signer is not None else None
     request, made_key = _request(csr, key_file)
     tbs = _tbs(authority, request, wanted)
     _look_twice(authority, tbs, wanted)
-    beside = detached or bool(wanted.tel)
     if made_key is not None and new_key is not None:  # before there is a certificate for it
-        write_key(new_key, made_key)
+        write_new(new_key, made_key, 0o600)
     issued = asyncio.run(_issue(authority, signer, tbs, logs, beside, submit_final, wanted.days))
-    _hand_out(issued, out, sct_list, as_json)
-    return 0
+    return _hand_out(issued, out, sct_list, as_json)
 
 
 def _request(csr: Path | None, key_file: Path | None) -> tuple[Request, bytes | None]:
@@ -221,30 +228,39 @@ async def _issue(
         return await (issuer.issue_detached(tbs) if detached else issuer.issue(tbs))
 
 
-def _hand_out(issued: Issued, out: Path | None, sct_list: Path | None, as_json: bool) -> None:
-    chain = "".join(map(pem, (issued.certificate, *issued.chain[:-1])))
-    if out is not None:
-        out.write_text(chain)
-    if sct_list is None and out is not None and not issued.embedded:
-        sct_list = out.with_name(f"{out.name}.sct-list")
-    if sct_list is not None:
-        sct_list.write_bytes(issued.sct_list)
+def _hand_out(issued: Issued, out: Path | None, sct_list: Path | None, as_json: bool) -> int:
+    """Gives the exit code. What finds no place on the disk any more is printed: it is logged, and must not get lost."""
     for url, error in issued.gathered.errors.items():
         say_error(f"{url} gave no SCT: {error}.")
     if issued.final is not None and not issued.final.is_enough:
         say_error(f"The finished certificate itself is in too few logs: {issued.final.sentence}.")
+    chain = "".join(map(pem, (issued.certificate, *issued.chain[:-1])))
+    is_written = out is not None and _write(out, chain.encode(), "the certificate is printed instead")
+    has_list = sct_list is not None and _write(sct_list, issued.sct_list, "`ctlog ca scts` asks for its SCTs again")
+    code = COULD_NOT if is_written < (out is not None) or has_list < (sct_list is not None) else 0
     if as_json:
         scts = [{"log_id": one.sct.log_id.hex(), "timestamp_ms": one.sct.timestamp_ms, "index": one.leaf_index}
                 for one in issued.scts]  # fmt: skip
         say_json({"certificate": base64.b64encode(issued.certificate).decode(), "embedded": issued.embedded,
                   "operators": list(issued.gathered.operators), "scts": scts,
                   "sct_list": base64.b64encode(issued.sct_list).decode()})  # fmt: skip
-        return
+        return code
     for one, operator in zip(issued.scts, issued.gathered.operators, strict=True):
         say_error(f"SCT of {operator}: index {one.leaf_index}, {when(one.sct.timestamp_ms)}")
-    if sct_list is not None:
+    if has_list:
         say_error(f"Its SCTs lie in {sct_list}.")
-    if out is None:
-        click.echo(chain, nl=False)
-    else:
+    if is_written:
         say_error(f"{out} is issued.")
+    else:
+        click.echo(chain, nl=False)
+    return code
+
+
+def _write(path: Path, data: bytes, instead: str) -> bool:
+    """Whether it could be."""
+    try:
+        write_new(path, data)
+    except OSError as error:
+        say_error(f"{path} could not be written ({error.strerror or error}): {instead}.")
+        return False
+    return True

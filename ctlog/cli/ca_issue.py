@@ -17,6 +17,7 @@ import click
 from ctlog.cli.ca import pem
 from ctlog.cli.ca_logs import FILE, LogOptions, authority_options, log_options, now_ms, open_authority, open_logs
 from ctlog.cli.many import ManyCommand
+from ctlog.cli.new_file import check_folder, keep_new
 from ctlog.cli.output import json_option, progress, say, say_error, say_json
 from ctlog.errors import UsageError
 
@@ -100,8 +101,10 @@ def issue(
     With --submit-final the logs get each finished certificate too. One that too few of them take is handed out all the
     same, and said; the next run with --submit-final submits it again.
 
-    Exit code 0: all are issued; 1: some were refused, by the logs or here; 3: too few logs answered or took finished
-    certificates, or the journal could not be written: run it again.
+    A file that is there with other content is never overwritten: it is named, and the certificate stays in the journal.
+
+    Exit code 0: all are issued; 1: some were refused, by the logs or here, or a file was in the way; 3: too few logs
+    answered or took finished certificates, or a file could not be written: run it again.
     """
     if (out is None) == (not as_json):
         raise UsageError("where do the certificates go? Give --out DIR or --json")
@@ -120,7 +123,7 @@ def issue(
             _run(work, path, logs, file, tally)
         finally:
             tally.close()
-    if tally.refusals:
+    if tally.refusals or tally.in_the_way:
         return 1
     return 3 if tally.not_logged else 0
 
@@ -187,6 +190,8 @@ class _Tally:
         self.refusals: Counter[str] = Counter()
         self.not_logged = 0
         """Finished certificates that too few logs took."""
+        self.in_the_way = 0
+        """Files with other content in the place of one that was to be made."""
         self._vouchers = _vouchers() if rcs else ()
         self._not_vouched = 0
         self._issued = self._before = 0
@@ -195,6 +200,7 @@ class _Tally:
         self._bar = progress(total, "issuing", "certificates", beside_lines=out is None)
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
+            check_folder(out)
 
     def report(self, outcome: Outcome) -> None:
         """One order."""
@@ -220,9 +226,13 @@ class _Tally:
                       "sct_list": base64.b64encode(issued.sct_list).decode(), **asked})  # fmt: skip
             return
         name = file_name(issued.id, issued.line)
-        (self._out / f"{name}.pem").write_text(pem(issued.certificate) + self._above)
+        files = {f"{name}.pem": (pem(issued.certificate) + self._above).encode()}
         if not issued.embedded:
-            (self._out / f"{name}.pem.sct-list").write_bytes(issued.sct_list)
+            files[f"{name}.pem.sct-list"] = issued.sct_list
+        for file, data in files.items():
+            if not keep_new(self._out / file, data):
+                self.in_the_way += 1
+                say(f"{_where(issued)}: file-exists: {self._out / file} is there with other content, and left as it is")
         if final is not None and not final.is_logged:
             say(f"{_where(issued)}: issued, but the finished certificate itself is in too few logs: {final.reason}: "
                 f"{final.sentence}")  # fmt: skip
@@ -241,6 +251,9 @@ class _Tally:
             say_error(f"Look twice: {self._not_vouched} lack a participant's or a carrier's word; monitors warn of it.")
         if self.not_logged:
             say_error(f"{self.not_logged} finished certificates are in too few logs: run it again to submit them.")
+        if self.in_the_way:
+            say_error(f"{self.in_the_way} files are in the way. What was issued is in the journal: run it again with "
+                      "another --out.")  # fmt: skip
         if self._out is None:
             missing = {"final_missing": self.not_logged} if self.not_logged else {}
             say_json({"status": "sum", "issued": self._issued, "before": self._before, "refused": dict(self.refusals),

@@ -225,15 +225,19 @@ async def _close(clients: Sequence[LogClient]) -> None:
 
 
 class Readable(NamedTuple):
-    """A log that is asked for what it promised."""
+    """A log that is asked for what it promised, and who runs it."""
 
     reads: str
     key: LogKey
+    operator: str
 
 
 @asynccontextmanager
 async def reading(options: LogOptions) -> AsyncIterator[tuple[aiohttp.ClientSession, list[Readable]]]:
-    """The logs, to be read from. Those whose key is not known and cannot be asked for are left out, and named."""
+    """The logs, to be read from. Those whose key is not known and cannot be asked for are left out, and named.
+
+    Raises UsageError "same-log" for one that is named twice, as where it is submitted to.
+    """
     from ctlog.client.log_client import session
 
     wanted = targets(options, now_ms())
@@ -248,7 +252,9 @@ async def reading(options: LogOptions) -> AsyncIterator[tuple[aiohttp.ClientSess
                 _say_believed(target, found[0])
                 target = target._replace(key=found[0])
             if target.key is not None:
-                logs.append(Readable(target.reads, target.key))
+                logs.append(Readable(target.reads, target.key, target.operator))
+        if len({log.key.log_id for log in logs}) < len(logs):
+            raise UsageError("the same log is named twice, and its SCT would count once", reason="same-log")
         yield http, logs
 
 

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from ctlog.cli import ca as cli_ca
 from ctlog.cli import run
 from ctlog.cli.ca import scope
+from ctlog.cli.ca_logs import now_ms
 from ctlog.cli.files import read_certificates
 from ctlog.errors import UsageError
 from ctlog.issuance import Authority, Key
 from ctlog.tn.tnauthlist import parse_tnauthlist
 from ctlog.wire.rfc6962 import parse_sct_list
+from tests.call_values import moment, operator_entry
 from tests.several_logs import SocketLog, in_a_thread
 
 
@@ -55,9 +58,26 @@ def test_nothing_is_overwritten_and_nothing_half_made_stays(here: Path, capsys: 
     assert run(["ca", "init", "my-ca"]) == 2
     assert "is there already" in capsys.readouterr().err
     assert (here / "my-ca/shaken/ca-key.pem").read_bytes() == before
+    capsys.readouterr()
+    assert run(["ca", "init", "no/such/folder/yet"]) == 0
+    assert (here / "no/such/folder/yet/roots.pem").exists()
+    assert sorted(each.name for each in here.iterdir()) == ["my-ca", "no"]
+
+
+def test_a_folder_called_unfinished_is_somebodys_and_stays(here: Path) -> None:
     (here / "other.unfinished").mkdir()
+    (here / "other.unfinished/diary").write_text("mine")
     assert run(["ca", "init", "other"]) == 0
-    assert not (here / "other.unfinished").exists()
+    assert (here / "other.unfinished/diary").read_text() == "mine"
+
+
+def test_a_hierarchy_that_fails_half_way_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes, mode: int = 0) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(cli_ca, "write_new", full)
+    assert run(["ca", "init", "my-ca"]) == 3
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -100,10 +120,37 @@ def test_scts_are_asked_for_and_written(here: Path, capsys: pytest.CaptureFixtur
         assert run(["ca", "scts", "client.pem", "--log", *urls, "--json"]) == 0
         value = json.loads(capsys.readouterr().out)
         assert [one["log_id"] for one in value["scts"]] == [log.log.key.log_id.hex() for log in logs]
+        assert (value["status"], len(set(value["operators"]))) == ("enough", 2)
         logs[0].given.clear()
-        assert run(["ca", "scts", "client.pem", "--log", *urls, "--out", "again"]) == 1
+        assert run(["ca", "scts", "client.pem", "--log", *urls, "--out", "again"]) == 2
+        assert "again is there already" in capsys.readouterr().err
+        assert (here / "again").read_bytes() == told
+        assert run(["ca", "scts", "client.pem", "--log", *urls, "--out", "fewer"]) == 1
         assert "does not know this certificate" in capsys.readouterr().err
-        assert len(parse_sct_list((here / "again").read_bytes())) == 1
+        assert len(parse_sct_list((here / "fewer").read_bytes())) == 1
+
+
+def test_scts_of_one_log_or_one_operator_are_not_enough(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logs = [SocketLog(1), SocketLog(2)]
+    assert run(["ca", "init", "my-ca"]) == 0
+    with in_a_thread(*logs) as urls:
+        assert run(["ca", "certificate", "--ca", "my-ca/rcs/ca.pem", "--tel", "12025550123", "--new-key", "key.pem",
+                    "--log", *urls, "--out", "client.pem"]) == 0  # fmt: skip
+        capsys.readouterr()
+        assert run(["ca", "scts", "client.pem", "--log", urls[0], urls[0], "--out", "twice"]) == 2
+        assert "same log is named twice" in capsys.readouterr().err
+        assert not (here / "twice").exists()
+        path = here / "list.json"
+        entries = [operator_entry("One Inc", log.log, states={"usable": 0}) for log in logs]
+        for entry, url in zip(entries, urls, strict=True):
+            (one,) = entry["tiled_logs"]
+            one["submission_url"] = one["monitoring_url"] = url
+        entries[0]["tiled_logs"] += entries.pop()["tiled_logs"]
+        path.write_text(json.dumps({"version": "1", "log_list_timestamp": moment(now_ms()), "operators": entries}))
+        ask = ["ca", "scts", "client.pem", "--log-list", str(path)]
+        assert run(ask) == 1
+        assert "too-few-operators: 2 SCTs of 1 operators" in capsys.readouterr().err
+        assert run([*ask, "--operators", "1"]) == 0
 
 
 def test_the_group_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:

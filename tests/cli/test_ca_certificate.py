@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ctlog.cli import ca_certificate as cli_ca_certificate
 from ctlog.cli import run
 from ctlog.cli.files import read_certificates
 from ctlog.client.sct import embedded_scts, verify_embedded_sct
@@ -42,8 +44,14 @@ def logs() -> Iterator[tuple[list[SocketLog], list[str]]]:
 @pytest.fixture(autouse=True)
 def here(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(place)
-    for left in place.glob("*.pem"):
-        left.unlink()
+    clear()
+
+
+def clear(*patterns: str) -> None:
+    """Nothing overwrites what an earlier call left."""
+    for pattern in patterns or ("*.pem", "*.sct-list"):
+        for left in Path().glob(pattern):
+            left.unlink()
 
 
 Logs = tuple[list[SocketLog], list[str]]
@@ -68,7 +76,7 @@ def claims(certificate: Certificate | None) -> list[str]:
 
 def test_a_service_providers_by_the_ca_or_a_signer_of_precertificates(logs: Logs) -> None:
     for more in ([], ["--precert-signer", "my-ca/shaken/precert-signer.pem"]):
-        Path("key.pem").unlink(missing_ok=True)
+        clear()
         found = issue(logs, "shaken/ca", "--code", "709J", "--organization", "Acme", "--country", "CA", *more)
         assert claims(found) == ["709J"]
         assert found is not None
@@ -109,6 +117,7 @@ def test_a_messaging_clients_goes_without_scts_and_they_beside_it(
     said = capsys.readouterr().err
     assert "monitors warn of" in said
     assert "Its SCTs lie in leaf.pem.sct-list." in said
+    clear("leaf.*")
     Path("proof").write_bytes(b"a proof")
     more = ["--participant-key", "my-ca/rcs/root-key.pem", "--carrier-proof", "proof"]
     found = issue(logs, "rcs/ca", "--tel", "12025550123", *more, key="--key")
@@ -189,8 +198,74 @@ def test_what_makes_no_sense(
 def test_a_key_is_never_overwritten(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
     Path("key.pem").write_text("mine")
     issue(logs, "shaken/ca", "--code", "709J", "--organization", "Acme", code=2)
-    assert "no key is overwritten" in capsys.readouterr().err
+    assert "key.pem is there already; nothing is overwritten" in capsys.readouterr().err
     assert Path("key.pem").read_text() == "mine"
+
+
+SHAKEN = ("--code", "709J", "--organization", "Acme")
+
+
+def test_out_never_takes_the_place_of_a_key_a_certificate_or_a_list(
+    logs: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It once wrote over whatever was there: the private key of the CA, and the key that it had just made."""
+    clear()
+    before = [len(log.given) for log in logs[0]]
+    mine = {name: Path(name).read_bytes() for name in ("my-ca/shaken/ca-key.pem", "my-ca/shaken/ca.pem")}
+    line = ["ca", "certificate", "--ca", "my-ca/shaken/ca.pem", *SHAKEN, "--new-key", "key.pem", "--log", *logs[1]]
+    for name, content in mine.items():
+        for option in ("--out", "--sct-list"):
+            assert run([*line, option, name]) == 2
+            assert "is there already; nothing is overwritten" in capsys.readouterr().err
+        assert Path(name).read_bytes() == content
+    for words in (["--out", "key.pem"], ["--out", "./key.pem"], ["--out", "a.pem", "--sct-list", "a.pem"]):
+        assert run([*line, *words]) == 2
+        assert "two files would be one" in capsys.readouterr().err
+    Path("b.pem.sct-list").write_bytes(b"mine")
+    assert run([*line, "--detached", "--out", "b.pem"]) == 2
+    assert Path("b.pem.sct-list").read_bytes() == b"mine"
+    assert sorted(each.name for each in Path().glob("*.pem")) == []
+    assert [len(log.given) for log in logs[0]] == before
+
+
+def test_a_place_that_is_none_is_found_out_before_anything_is_logged(
+    logs: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = [len(log.given) for log in logs[0]]
+    line = ["ca", "certificate", "--ca", "my-ca/shaken/ca.pem", *SHAKEN, "--new-key", "key.pem", "--log", *logs[1]]
+    assert run([*line, "--out", "nowhere/leaf.pem"]) == 2
+    assert "no file can be made in nowhere" in capsys.readouterr().err
+    assert not Path("key.pem").exists()
+    assert [len(log.given) for log in logs[0]] == before
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_certificate_that_was_logged_is_printed_where_it_cannot_be_written(
+    logs: Logs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    write = cli_ca_certificate.write_new
+
+    def full(path: Path, data: bytes, mode: int = 0o666) -> None:
+        if "key" not in path.name:
+            raise OSError(28, "No space left on device", str(path))
+        write(path, data, mode)
+
+    monkeypatch.setattr(cli_ca_certificate, "write_new", full)
+    line = ["ca", "certificate", "--ca", "my-ca/shaken/ca.pem", *SHAKEN, "--new-key", "key.pem", "--log", *logs[1],
+            "--detached", "--out", "leaf.pem", *(["--json"] if as_json else [])]  # fmt: skip
+    assert run(line) == 3
+    out, err = capsys.readouterr()
+    assert "leaf.pem could not be written (No space left on device): the certificate is printed instead" in err
+    assert "leaf.pem.sct-list could not be written" in err
+    assert "is issued" not in err
+    if as_json:
+        told = json.loads(out)
+        leaf = base64.b64decode(told["certificate"])
+        assert len(parse_sct_list(base64.b64decode(told["sct_list"]))) == 2
+    else:
+        Path("printed.pem").write_text(out)
+        leaf = next(iter(read_certificates(Path("printed.pem"))))
+    assert hashlib.sha256(leaf).hexdigest() in logs[0][0].given
 
 
 def test_one_log_down_is_no_failure_and_two_are(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,6 +141,24 @@ def test_a_second_run_hands_out_the_same(logs: Logs, capsys: pytest.CaptureFixtu
     assert [log.answers for log in logs[0]] == [20, 20]
 
 
+def test_a_file_with_other_content_is_left_and_the_certificate_is_not_lost(
+    logs: Logs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = line(logs[1], orders(3))
+    Path("issued").mkdir()
+    Path("issued/n101.pem").write_text("somebody's")
+    assert run(words) == 1
+    out, err = capsys.readouterr()
+    assert "line 3 (n101): file-exists: issued/n101.pem is there with other content, and left as it is" in out
+    assert "1 files are in the way" in err
+    assert Path("issued/n101.pem").read_text() == "somebody's"
+    assert sorted(path.name for path in Path("issued").iterdir()) == ["n100.pem", "n101.pem", "n102.pem"]
+    Path("issued/n101.pem").unlink()
+    assert run(words) == 0
+    assert len(list(read_certificates(Path("issued/n101.pem")))) == 3
+    assert [log.answers for log in logs[0]] == [3, 3]
+
+
 @pytest.mark.parametrize(("by", "profile"), [("rcs/ca", "rcs"), ("shaken/ca", "shaken"), ("shaken/ca", "delegate")])
 def test_scts_travel_beside_it_where_a_profile_forbids_them(logs: Logs, by: str, profile: str) -> None:
     order = {"code" if profile == "shaken" else "number": "1234", "holder": UUID, "key": KEY, "id": "a"}
