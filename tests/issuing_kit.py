@@ -53,12 +53,18 @@ def _make_logs(folder: Path, logs: list[Serving]) -> None:
         command("create", folder / name, "--origin", f"{name}.localhost/2027", "--roots", folder / "my-ca/roots.pem",
                 "--domain", "test")  # fmt: skip
         settings = folder / name / "log.toml"
-        text = re.sub(r"(?m)^(source|issuer|root)_rate = .*$", r"\1_rate = 0.0", settings.read_text())
-        settings.write_text(text)
+        settings.write_text(without_limits(settings.read_text()))
         logs.append(Serving(folder / name))
         command("log-list", "add", path, logs[-1].url, "--operator", f"{name.title()} Inc")
         told = path.read_text().replace(f"https://{name}.localhost/2027/", logs[-1].url)  # where it is in truth
         path.write_text(told)
+
+
+def without_limits(settings: str) -> str:
+    """The log.toml of a new log, in which every limit is a comment with its default."""
+    text, changed = re.subn(r"(?m)^# (source|issuer|root)_rate = .*$", r"\1_rate = 0.0", settings)
+    assert changed == 3, settings
+    return text
 
 
 def size_of(log: Serving) -> int:
