@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
@@ -20,11 +21,15 @@ from ctlog.cli.many import ManyCommand
 from ctlog.cli.new_file import check_new, write_new
 from ctlog.cli.output import json_option, say, say_error, say_json, when
 from ctlog.cli.program import LazyGroup
-from ctlog.errors import CtlogError, UsageError
+from ctlog.errors import CtlogError, MalformedError, UsageError
 
 if TYPE_CHECKING:
     from ctlog.client.sct import VerifiedSct
     from ctlog.issuance.hierarchy import Member
+
+T = TypeVar("T")
+
+_SHOWN = 80  # characters of a word that is none
 
 # Name: the module that holds it. The order is the order of `ctlog ca --help`.
 _COMMANDS = {
@@ -130,21 +135,27 @@ def pem(der: bytes) -> str:
 
 def scope(codes: tuple[str, ...], numbers: tuple[str, ...], ranges: tuple[str, ...]) -> bytes:
     """A TNAuthorizationList of what was typed; b"" for nothing. Raises UsageError that names the odd one."""
-    from ctlog.errors import MalformedError
-    from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
+    from ctlog.issuance.words import read_code, read_number, read_range
+    from ctlog.tn.numbers import Claim
     from ctlog.tn.tnauthlist import format_tnauthlist
 
+    claims: list[Claim] = [typed("--code", code, read_code) for code in codes]
     try:
-        claims: list[Claim] = [ServiceProviderCode(code) for code in codes]
-        for text in ranges:
-            start, sign, count = text.partition("+")
-            if not sign or not count.isascii() or not count.isdigit() or len(count) > 15:
-                raise UsageError(f"{text!r} is no range: write START+COUNT, such as 12025550100+100")
-            claims.append(NumberRange(start, int(count)))
-        claims += [TelephoneNumber(number) for number in numbers]
-        return format_tnauthlist(claims) if claims else b""
+        claims += [typed("--range", text, read_range) for text in ranges]
+        claims += [typed("--number", number, read_number) for number in numbers]
+    except UsageError as error:
+        sentence = f"{error}. Numbers are digits with the country code, without + or spaces"
+        raise UsageError(sentence, reason=error.reason) from None
+    return format_tnauthlist(claims) if claims else b""
+
+
+def typed(where: str, text: str, read: Callable[[str], T]) -> T:
+    """What a rule of `ctlog.issuance.words` makes of a word. Raises UsageError that names the option and the word."""
+    try:
+        return read(text)
     except MalformedError as error:
-        raise UsageError(f"{error}. Numbers are digits with the country code, without + or spaces") from None
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise UsageError(f"{where} {shown!r}: {error}", reason=error.reason) from None
 
 
 # SCTs beside a certificate --------------------------------------------------------------------------------------------

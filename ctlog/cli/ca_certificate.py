@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from ctlog.cli.ca import pem, scope
+from ctlog.cli.ca import pem, scope, typed
 from ctlog.cli.ca_logs import (
     FILE,
     NEW_FILE,
@@ -25,15 +26,17 @@ from ctlog.cli.many import ManyCommand
 from ctlog.cli.new_file import check_new, write_new
 from ctlog.cli.output import json_option, say_error, say_json, when
 from ctlog.cli.program import COULD_NOT
-from ctlog.errors import UsageError
+from ctlog.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
-    from ctlog.issuance import Authority
+    from ctlog.issuance import Authority, Participant
     from ctlog.issuance.issuer import Issued
     from ctlog.issuance.requests import Request
     from ctlog.tn.claim_constraints import ClaimConstraints
 
 _DAY_MS = 86_400_000
+
+T = TypeVar("T")
 
 
 class _Wanted(NamedTuple):
@@ -161,48 +164,86 @@ def _constraints(
 
 
 def _tbs(authority: Authority, request: Request, wanted: _Wanted) -> bytes:
-    """The TBSCertificate of the profile that fits what was said. Raises UsageError, MalformedError."""
+    """The TBSCertificate of the profile that fits what was said. Raises UsageError, MalformedError, RefusedError."""
     from ctlog import issuance
-    from ctlog.issuance.rcs import LEAF_DAYS, subject_name
+    from ctlog.issuance.words import check_country, check_holder, check_scope_url
 
-    if wanted.tel and wanted.days > LEAF_DAYS:
-        raise UsageError(f"RCC.16 lets a client's certificate live for {LEAF_DAYS} days at most")
     since = now_ms() - 60_000  # for verifiers whose clock is behind
     until = since + wanted.days * _DAY_MS
-    country = wanted.country or request.country or "US"
-    organization = wanted.organization or request.organization
     if wanted.tel:
-        who = subject_name(wanted.common_name or request.common_name or str(uuid.uuid4()))
-        subject = issuance.Subject(who, request.spki, since, until)
-        return issuance.rcs_leaf(
-            authority, subject, wanted.tel, participant=_participant(wanted, since, until), proof=_proof(wanted)
-        )
-    if not organization:
+        return _client(authority, request, wanted, since, until)
+    if wanted.participant_key is not None or wanted.carrier_proof is not None:
+        raise UsageError("--participant-key and --carrier-proof are for --tel", reason="rcs-only")
+    country = _named("country", wanted.country, request.country or "US", check_country)
+    if not (wanted.organization or request.organization):
         raise UsageError("whose certificate? Give --organization, or a request that has one")
-    plain_code = len(wanted.codes) == 1 and not (wanted.numbers or wanted.ranges or wanted.scope_url)
-    if plain_code and wanted.constraints is None and not wanted.common_name:
-        return issuance.shaken_leaf(authority, request.spki, wanted.codes[0], organization, not_before_ms=since,
-                                    not_after_ms=until, country=country)  # fmt: skip
+    organization = _named("organization", wanted.organization, request.organization, check_holder)
     held = scope(wanted.codes, wanted.numbers, wanted.ranges)
-    if not held and not wanted.scope_url:
+    plain_code = len(wanted.codes) == 1 and not (wanted.numbers or wanted.ranges or wanted.scope_url)
+    if plain_code and not wanted.common_name:
+        return issuance.shaken_leaf(authority, request.spki, wanted.codes[0], organization, not_before_ms=since,
+                                    not_after_ms=until, country=country, constraints=wanted.constraints)  # fmt: skip
+    if wanted.scope_url:
+        typed("--scope-url", wanted.scope_url, check_scope_url)
+    elif not held:
         raise UsageError("for what? Give --code, --number, --range, --scope-url or --tel")
-    name = issuance.name(C=country, O=organization, CN=wanted.common_name or request.common_name or organization)
-    subject = issuance.Subject(name, request.spki, since, until)
+    common_name = _named("common name", wanted.common_name, request.common_name or organization, check_holder)
+    subject = issuance.Subject(issuance.name(C=country, O=organization, CN=common_name), request.spki, since, until)
     return issuance.delegate_leaf(
         authority, subject, held, constraints=wanted.constraints, reference=wanted.scope_url
     )
 
 
-def _participant(wanted: _Wanted, since: int, until: int) -> Any:
+def _client(authority: Authority, request: Request, wanted: _Wanted, since: int, until: int) -> bytes:
+    """The TBSCertificate of a messaging client. Raises as `_tbs`."""
+    from ctlog import issuance
+    from ctlog.issuance.rcs import LEAF_DAYS, subject_name
+    from ctlog.issuance.words import read_client, read_messaging_number
+
+    if wanted.days > LEAF_DAYS:
+        raise UsageError(f"RCC.16 lets a client's certificate live for {LEAF_DAYS} days at most")
+    number = typed("--tel", wanted.tel, read_messaging_number).digits
+    who = _named("common name", wanted.common_name, request.common_name or str(uuid.uuid4()), read_client)
+    subject = issuance.Subject(subject_name(who), request.spki, since, until)
+    return issuance.rcs_leaf(
+        authority, subject, number, participant=_participant(authority, wanted, since, until),
+        proof=_proof(wanted, since),
+    )  # fmt: skip
+
+
+def _named(what: str, said: str, otherwise: str, read: Callable[[str], T]) -> T:
+    """A name, as it was said or as the request has it."""
+    where = f"--{what.replace(' ', '-')}" if said else f"the {what} of the request,"
+    return typed(where, said or otherwise, read)
+
+
+def _participant(authority: Authority, wanted: _Wanted, since: int, until: int) -> Participant | None:
     from ctlog.issuance import Key, Participant
+    from ctlog.issuance.vouched import vendor_of
 
     if wanted.participant_key is None:
         return None
-    return Participant(wanted.vendor, Key.from_pem(wanted.participant_key.read_bytes()), since, until)
+    if vendor_of(authority) != wanted.vendor:
+        sentence = f"--vendor {wanted.vendor} is another vendor than the CA's, which is {vendor_of(authority)}"
+        raise UsageError(sentence, reason="wrong-vendor")
+    try:
+        key = Key.from_pem(wanted.participant_key.read_bytes())
+    except UsageError as error:
+        raise UsageError(f"{wanted.participant_key}: {error}") from None
+    return Participant(wanted.vendor, key, since, until)
 
 
-def _proof(wanted: _Wanted) -> bytes:
-    return wanted.carrier_proof.read_bytes() if wanted.carrier_proof is not None else b""
+def _proof(wanted: _Wanted, since: int) -> bytes:
+    from ctlog.issuance.vouched import check_proof
+
+    if wanted.carrier_proof is None:
+        return b""
+    proof = wanted.carrier_proof.read_bytes()
+    try:
+        check_proof(proof, since)
+    except RefusedError as error:
+        raise RefusedError(f"{wanted.carrier_proof}: {error}", reason=error.reason) from None
+    return proof
 
 
 def _look_twice(authority: Authority, tbs: bytes, wanted: _Wanted) -> None:

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ctlog.errors import MalformedError
 from ctlog.issuance.authority import Authority, Subject
 from ctlog.issuance.keys import Key
 from ctlog.issuance.profiles import DAY_MS, delegate_authority, intermediate, precertificate_signer, root
 from ctlog.issuance.rcs import GOOGLE, INTERMEDIATE_DAYS, ROOT_DAYS, rcs_intermediate, rcs_root
+from ctlog.issuance.words import MAX_HOLDER, check_country
 from ctlog.issuance.write import name
 
 _YEAR_MS = 365 * DAY_MS
+
+MAX_LABEL = MAX_HOLDER - len(" Test Precertificate Signer")
+"""Characters: the longest name that is made of it has no more than a name may have."""
 
 
 class Member(NamedTuple):
@@ -45,7 +50,13 @@ class Hierarchy(NamedTuple):
 def make_hierarchy(
     now_ms: int, delegated: bytes, *, label: str = "Example", country: str = "US", vendor_id: int = GOOGLE
 ) -> Hierarchy:
-    """All of it, valid from a day ago. `delegated`: what the delegate CA holds, a TNAuthorizationList in DER."""
+    """All of it, valid from a day ago. `delegated`: what the delegate CA holds, a TNAuthorizationList in DER.
+
+    Raises MalformedError "bad-label", "bad-country".
+    """
+    if len(label) > MAX_LABEL or not label.isprintable() or not label.strip():
+        raise MalformedError(f"a label is 1 to {MAX_LABEL} printable characters", reason="bad-label")
+    check_country(country)
     since = now_ms - DAY_MS
 
     def subject(key: Key, until_ms: int, **names: str) -> Subject:

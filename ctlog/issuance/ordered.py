@@ -5,8 +5,8 @@ Annex A (a UUID, numbers, 76 days, who vouches). In scope: a function for each p
 scope: how orders are written (`ctlog.issuance.orders`), the layouts of certificates (`profiles`, `rcs`), what the word
 of a participant and a carrier is worth (`vouched`).
 
-The reasons of what is refused: one-code, scope-exceeds-issuer, no-holder, not-a-uuid, numbers-only, rcs-only, and those
-of `vouched`; and of a whole run: outlives-issuer, not-a-vendor.
+The reasons of what is refused: one-code, scope-exceeds-issuer, numbers-only, rcs-only, and those of `words` and
+`vouched`; and of a whole run: outlives-issuer, not-a-vendor, bad-country.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
-from uuid import UUID
 
 from ctlog.errors import RefusedError, UsageError
 from ctlog.issuance.authority import Authority, Subject
@@ -22,6 +21,7 @@ from ctlog.issuance.orders import Order
 from ctlog.issuance.profiles import delegate_leaf, shaken_leaf
 from ctlog.issuance.rcs import LEAF_DAYS, Participant, rcs_leaf, subject_name
 from ctlog.issuance.vouched import NOBODY, StandIns, check_participant, check_proof, vendor_of
+from ctlog.issuance.words import check_country, check_holder, read_client
 from ctlog.issuance.write import name
 from ctlog.tn.delegation import Scope
 from ctlog.tn.identity import read_identity
@@ -32,7 +32,10 @@ from ctlog.x509.der import parse_certificate
 DAY_MS = 86_400_000
 
 Build = Callable[[Order], bytes]
-"""The TBSCertificate as logged of an order. Raises RefusedError for one that this profile does not allow."""
+"""The TBSCertificate as logged of an order.
+
+Raises RefusedError for one that this profile does not allow, MalformedError for words that no certificate has.
+"""
 
 
 class Terms(NamedTuple):
@@ -44,7 +47,11 @@ class Terms(NamedTuple):
     country: str = "US"
 
     def check(self, authority: Authority) -> None:
-        """Raises UsageError "outlives-issuer" for certificates that would end after a CA above them does."""
+        """Raises UsageError "outlives-issuer" for certificates that would end after a CA above them does.
+
+        MalformedError "bad-country".
+        """
+        check_country(self.country)
         end_ms = self.life()[1]
         for der in authority.chain:
             until_ms = parse_certificate(der, "a CA's certificate").not_after_ms
@@ -111,11 +118,7 @@ def rcs_orders(authority: Authority, terms: Terms, stand_ins: StandIns = NOBODY)
         numbers = [claim.digits for claim in order.claims if isinstance(claim, TelephoneNumber) and claim.is_numeric]
         if len(numbers) < len(order.claims):
             raise RefusedError("a messaging certificate names numbers only", reason="numbers-only")
-        try:
-            identifier = UUID(order.holder)
-        except ValueError:
-            raise RefusedError("the holder of a messaging certificate is a UUID", reason="not-a-uuid") from None
-        subject = Subject(subject_name(identifier), order.spki, *terms.life())
+        subject = Subject(subject_name(read_client(order.holder)), order.spki, *terms.life())
         if order.participant:
             check_participant(order.participant, vendor_id(), subject, *numbers)
         if order.proof:
@@ -140,8 +143,7 @@ def _holds(scope: Scope, claim: Claim) -> bool:
 
 
 def _check_plain(order: Order) -> None:
-    if not order.holder:
-        raise RefusedError("it names no holder", reason="no-holder")
+    check_holder(order.holder)
     if order.participant or order.proof:
         sentence = "participant information and a carrier's proof stand in messaging certificates only"
         raise RefusedError(sentence, reason="rcs-only")

@@ -17,8 +17,8 @@ In scope: CSV (its first line names the columns) and JSON lines, with the same n
 A line that is no order is a `BadOrder` with its number and the reason, and the next one is read. Keys are P-256, as
 every profile asks; one that is not on the curve is refused. Out of scope: whether a holder has a right to a number.
 
-The reasons: line-too-long, bad-line, bad-id, bad-holder, bad-code, bad-range, no-number, no-key, two-keys, bad-key,
-bad-csr, bad-participant, bad-proof, and those of numbers and ranges (`ctlog.tn.numbers`).
+The reasons: line-too-long, bad-line, bad-id, no-number, no-key, two-keys, bad-key, bad-csr, bad-participant, bad-proof,
+and those of `ctlog.issuance.words`.
 """
 
 from __future__ import annotations
@@ -36,20 +36,16 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from ctlog.errors import MalformedError, UsageError
-from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
+from ctlog.issuance.words import check_holder, read_code, read_number, read_range
+from ctlog.tn.numbers import Claim
 
 MAX_LINE = 64 << 10
 """Octets of one order."""
-
-MAX_HOLDER = 64
-"""Characters: RFC 5280 appendix A.1 allows an organization and a common name no more."""
 
 _SPKI = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 """What the SubjectPublicKeyInfo of a P-256 key begins with, in the one form that profiles allow: not compressed."""
 
 _ID = re.compile(r"[!-~](?:[ -~]{0,198}[!-~])?")
-_CODE = re.compile(r"[0-9A-Z]{1,16}")
-_RANGE = re.compile(r"\+?([0-9]+)\+([0-9]{1,15})")
 
 
 class Order(NamedTuple):
@@ -178,11 +174,11 @@ def _order(line: int, said: _Members) -> Order:
     """What a line orders. Raises MalformedError."""
     if said.id and not _ID.fullmatch(said.id):
         raise MalformedError("an id is 1 to 200 visible ASCII characters", reason="bad-id")
-    if not said.holder.isprintable() or len(said.holder) > MAX_HOLDER:
-        raise MalformedError(f"a holder is at most {MAX_HOLDER} printable characters", reason="bad-holder")
-    claims: list[Claim] = [_code(text) for text in _several(said.code)]
-    claims += [_range(text) for text in _several(said.range)]
-    claims += [TelephoneNumber(text.removeprefix("+")) for text in _several(said.number)]
+    if said.holder:
+        check_holder(said.holder)
+    claims: list[Claim] = [read_code(text) for text in _several(said.code)]
+    claims += [read_range(text.removeprefix("+")) for text in _several(said.range)]
+    claims += [read_number(text.removeprefix("+")) for text in _several(said.number)]
     if not claims:
         raise MalformedError("it orders no number, no range and no code", reason="no-number")
     if bool(said.key) == bool(said.csr):
@@ -197,19 +193,6 @@ def _order(line: int, said: _Members) -> Order:
 
 def _several(said: str | list[str]) -> Sequence[str]:
     return said.split() if isinstance(said, str) else said
-
-
-def _code(text: str) -> ServiceProviderCode:
-    if not _CODE.fullmatch(text):
-        raise MalformedError("a code is 1 to 16 digits and capital letters", reason="bad-code")
-    return ServiceProviderCode(text)
-
-
-def _range(text: str) -> NumberRange:
-    match = _RANGE.fullmatch(text)
-    if match is None:
-        raise MalformedError("a range is its first number and its count, as in 12025550100+100", reason="bad-range")
-    return NumberRange(match[1], int(match[2]))
 
 
 def _base64(text: str, reason: str, what: str = "key") -> bytes:

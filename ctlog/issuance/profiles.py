@@ -96,11 +96,15 @@ def _number_leaf(authority: Authority, subject: Subject, tn_value: bytes, policy
 
 def shaken_leaf(
     authority: Authority, spki: bytes, code: str, organization: str, *, not_before_ms: int, not_after_ms: int,
-    country: str = "US", serial: int | None = None, policy: str = CP_1_4,
+    country: str = "US", serial: int | None = None, policy: str = CP_1_4, constraints: ClaimConstraints | None = None,
 ) -> bytes:  # fmt: skip
-    """The TBSCertificate of a service provider (ATIS-1000080 section 6.4.1): one code, and `CN=SHAKEN <code>`."""
+    """The TBSCertificate of a service provider (ATIS-1000080 section 6.4.1): one code, and `CN=SHAKEN <code>`.
+
+    `constraints`: what its PASSporTs may claim.
+    """
     who = name(C=country, O=organization, CN=f"SHAKEN {code}")
-    return _number_leaf(authority, Subject(who, spki, not_before_ms, not_after_ms, serial), spc(code), policy)
+    more = [] if constraints is None else [claim_constraints(constraints)]
+    return _number_leaf(authority, Subject(who, spki, not_before_ms, not_after_ms, serial), spc(code), policy, *more)
 
 
 def delegate_leaf(

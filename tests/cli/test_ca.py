@@ -86,7 +86,9 @@ def test_a_hierarchy_that_fails_half_way_leaves_nothing(here: Path, monkeypatch:
         ((), (), ("12025550100",), "no range"), ((), (), ("12025550100+x",), "no range"),
         ((), (), ("12025550100+1",), "fewer than 2"), ((), (), ("+1202+5",), "no range"),
         ((), ("+12025550100",), (), "without + or spaces"), ((), ("1 202",), (), "without + or spaces"),
-        ((), (), ("99999+2",), "more digits"), (("é",), (), (), "ASCII"),
+        ((), (), ("99999+2",), "more digits"), (("é",), (), (), "digits and capital letters"),
+        (("ab!",), (), (), "capital letters"), (("",), (), (), "1 to 16"),
+        (("A" * 17,), (), (), "1 to 16"), ((), ("1" * 16,), (), "not 1 to 15"),
     ],
 )  # fmt: skip
 def test_numbers_that_are_none(
@@ -94,6 +96,22 @@ def test_numbers_that_are_none(
 ) -> None:
     with pytest.raises(UsageError, match=problem.replace("+", r"\+")):
         scope(codes, numbers, ranges)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--label", "x" * 100], "a label is 1 to 37 printable characters"), (["--label", " "], "a label is"),
+        (["--label", "a\nb"], "a label is"), (["--country", "USA"], "two capital letters"),
+        (["--country", "us"], "two capital letters"), (["--code", "ab!"], "--code 'ab!': a code is 1 to 16 digits"),
+    ],
+)  # fmt: skip
+def test_a_hierarchy_whose_names_no_certificate_may_have(
+    here: Path, words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["ca", "init", "my-ca", *words]) == 2
+    assert problem in capsys.readouterr().err
+    assert list(here.iterdir()) == []
 
 
 def test_numbers_as_they_are_typed() -> None:

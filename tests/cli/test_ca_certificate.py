@@ -10,15 +10,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ctlog.cli import ca_certificate as cli_ca_certificate
 from ctlog.cli import run
+from ctlog.cli.ca_logs import now_ms
 from ctlog.cli.files import read_certificates
 from ctlog.client.sct import embedded_scts, verify_embedded_sct
+from ctlog.issuance import carrier_proof
 from ctlog.tn.claim_constraints import ClaimConstraints, constraints_of
 from ctlog.tn.identity import read_identity
 from ctlog.wire.rfc6962 import parse_sct_list
 from ctlog.x509.der import Certificate, parse_certificate
+from ctlog.x509.names import name_text
 from tests.several_logs import SocketLog, in_a_thread
 from tests.tools import tool
 
@@ -118,11 +125,12 @@ def test_a_messaging_clients_goes_without_scts_and_they_beside_it(
     assert "monitors warn of" in said
     assert "Its SCTs lie in leaf.pem.sct-list." in said
     clear("leaf.*")
-    Path("proof").write_bytes(b"a proof")
+    proof = carrier_proof(now_ms() + 90 * 86_400_000, b"signed")
+    Path("proof").write_bytes(proof)
     more = ["--participant-key", "my-ca/rcs/root-key.pem", "--carrier-proof", "proof"]
     found = issue(logs, "rcs/ca", "--tel", "12025550123", *more, key="--key")
     assert found is not None
-    assert b"a proof" in found.der
+    assert proof in found.der
     assert "monitors warn of" not in capsys.readouterr().err
 
 
@@ -266,6 +274,71 @@ def test_a_certificate_that_was_logged_is_printed_where_it_cannot_be_written(
         Path("printed.pem").write_text(out)
         leaf = next(iter(read_certificates(Path("printed.pem"))))
     assert hashlib.sha256(leaf).hexdigest() in logs[0][0].given
+
+
+def test_a_service_provider_with_constraints_is_called_by_its_code_too(logs: Logs) -> None:
+    found = issue(logs, "shaken/ca", *SHAKEN, "--must-include", "attest")
+    assert found is not None
+    assert name_text(found.subject) == "CN=SHAKEN 709J,O=Acme,C=US"
+    assert constraints_of(found) == (ClaimConstraints(("attest",)),)
+
+
+TEL = ("--tel", "12025550123")
+
+
+@pytest.mark.parametrize(
+    ("by", "words", "problem"),
+    [
+        ("rcs", ["--tel", "+1202x"], "--tel '+1202x': a number has a character other than"),
+        ("rcs", ["--tel", "+12025550123"], "a number has a character other than"),
+        ("rcs", ["--tel", "1" * 21], "a number has 21 characters"),
+        ("rcs", ["--tel", "*67"], "names numbers only"),
+        ("rcs", [*TEL, "--common-name", "not a uuid"], "--common-name 'not a uuid': the holder of a messaging"),
+        ("rcs", [*TEL, "--participant-key", "my-ca/rcs/root-key.pem", "--vendor", "1"], "another vendor than the CA's"),
+        ("shaken", [*TEL, "--participant-key", "my-ca/rcs/root-key.pem"], "names no messaging vendor"),
+        ("rcs", [*TEL, "--participant-key", "my-ca/roots.pem"], "my-ca/roots.pem: this is no unencrypted private key"),
+        ("shaken", ["--code", "ab cd!", "--organization", "Acme"], "--code 'ab cd!': a code is 1 to 16 digits"),
+        ("shaken", ["--code", "709J", "--organization", "x" * 70], "--organization 'xxx"),
+        ("shaken", ["--code", "709J", "--organization", "a\x00b"], "printable characters"),
+        ("shaken", ["--code", "709J", "--organization", " "], "names no holder"),
+        ("shaken", [*SHAKEN, "--common-name", "x" * 65], "--common-name 'xxx"),
+        ("shaken", [*SHAKEN, "--country", "Usa"], "--country 'Usa': a country is two capital letters"),
+        ("shaken", [*SHAKEN, "--carrier-proof", "my-ca/roots.pem"], "are for --tel"),
+        ("shaken", ["--scope-url", "http://x", "--organization", "Acme"], "--scope-url 'http://x': a list of numbers"),
+        ("shaken", ["--scope-url", "https://", "--organization", "Acme"], "lies at an https URL"),
+    ],
+)
+def test_what_orders_by_the_thousand_may_not_say_one_may_not_either(
+    logs: Logs, by: str, words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = [len(log.given) for log in logs[0]]
+    issue(logs, f"{by}/ca", *words, code=2)
+    assert problem in capsys.readouterr().err
+    assert not Path("key.pem").exists()
+    assert [len(log.given) for log in logs[0]] == before
+
+
+@pytest.mark.parametrize(
+    ("proof", "problem"),
+    [(b"hi\n", "is no expiry, length and signature"), (carrier_proof(1_000_000, b"signed"), "has ended")],
+)
+def test_a_carriers_proof_that_is_none(
+    logs: Logs, proof: bytes, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("proof").write_bytes(proof)
+    issue(logs, "rcs/ca", *TEL, "--carrier-proof", "proof", code=1)
+    assert problem in capsys.readouterr().err
+
+
+def test_a_request_whose_names_are_none_for_its_profile(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "x" * 64),
+                      x509.NameAttribute(x509.NameOID.COMMON_NAME, "not a uuid")])  # fmt: skip
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    Path("request").write_bytes(request.public_bytes(Encoding.PEM))
+    line = ["ca", "certificate", "--ca", "my-ca/rcs/ca.pem", *TEL, "--csr", "request", "--log", *logs[1]]
+    assert run(line) == 2
+    assert "the common name of the request, 'not a uuid': the holder of a messaging" in capsys.readouterr().err
 
 
 def test_one_log_down_is_no_failure_and_two_are(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:

@@ -275,6 +275,7 @@ def test_orders_from_stdin(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--json", "--out", "issued"], "Give --out DIR or --json"),
         (["--log-list-key", "my-ca/roots.pem", "--out", "issued"], "of no use without --log-list"),
         (["--journal", "orders.csv", "--out", "issued"], "cannot be a journal"),
+        (["--country", "Usa", "--out", "issued"], "a country is two capital letters"),
         (["--profile", "rcs", "--days", "77", "--out", "issued"], "76 days"),
         (["--days", "3650", "--out", "issued"], "end after that of a CA above them"),
         (["--scts", "3", "--out", "issued"], "can never give 3 SCTs"),

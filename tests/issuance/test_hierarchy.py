@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
+
 from ctlog import issuance
+from ctlog.errors import MalformedError
 from ctlog.issuance import DAY_MS
-from ctlog.issuance.hierarchy import make_hierarchy
+from ctlog.issuance.hierarchy import MAX_LABEL, make_hierarchy
 from ctlog.issuance.issue import precertificate
 from ctlog.issuance.requests import check_issuable
 from ctlog.tn.identity import read_identity
@@ -34,6 +39,18 @@ def test_they_say_in_their_names_that_they_are_for_tests() -> None:
         assert b"Acme Test" in member.authority.name
         assert b"(for tests)" in member.authority.name
     assert b"SHAKEN ROOT" in MADE.shaken_root.authority.name
+
+
+def test_the_longest_label_gives_names_of_64_characters_and_one_more_is_refused() -> None:
+    held = issuance.number_range("12025550100", 100)
+    longest = max((value for member in make_hierarchy(NOW, held, label="x" * MAX_LABEL) for value in
+                   re.findall(rb"x[ -~]+", member.authority.name)), key=len)  # fmt: skip
+    assert len(longest) == 64
+    for label in ("x" * (MAX_LABEL + 1), "", " ", "a\nb"):
+        with pytest.raises(MalformedError, match="a label is"):
+            make_hierarchy(NOW, held, label=label)
+    with pytest.raises(MalformedError, match="two capital letters"):
+        make_hierarchy(NOW, held, country="USA")
 
 
 def test_each_issues_what_it_is_for() -> None:

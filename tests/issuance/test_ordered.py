@@ -69,6 +69,13 @@ def test_a_service_provider_has_one_code(wanted: Order) -> None:
     assert reason(shaken_orders(AUTHORITY, TERMS), wanted) == "one-code"
 
 
+def test_words_that_no_certificate_has_are_none_however_an_order_was_made() -> None:
+    for profile in ("shaken", "delegate"):
+        assert reason(PROFILES[profile](AUTHORITY, TERMS), order(CODE, holder="x" * 65)) == "bad-holder"
+        with pytest.raises(InputError, match="two capital letters"):
+            PROFILES[profile](AUTHORITY, TERMS._replace(country="Usa"))
+
+
 def test_somebody_holds_it() -> None:
     assert reason(shaken_orders(AUTHORITY, TERMS), order(CODE, holder="")) == "no-holder"
     assert reason(delegate_orders(AUTHORITY, TERMS), order(NUMBER, holder="")) == "no-holder"
