@@ -72,6 +72,7 @@ def verify_proof(
     """`ctlog verify --proof`: nothing is fetched, and nothing remembered."""
     import hashlib
 
+    from ctlog.client.issuers import IssuerPool, check_issued
     from ctlog.client.stapled import verify_stapled
     from ctlog.x509.der import parse_certificate
     from ctlog.x509.names import name_text
@@ -83,6 +84,10 @@ def verify_proof(
         found = verify_stapled(
             leaf, proof.read_bytes(), given.key, now_ms, checkpoints=given.checkpoints, issuers=issuers
         )
+        parsed = parse_certificate(leaf)
+        above = IssuerPool(issuers).issuers(parsed)
+        if above:
+            check_issued(parsed, above[0])
     except CtlogError as error:
         if as_json:
             say_json({"result": "failed", "reason": error.reason, "sentence": str(error)})
@@ -92,13 +97,16 @@ def verify_proof(
             "result": "proven", "file": str(certificate), "certificate_sha256": hashlib.sha256(leaf).hexdigest(),
             "origin": found.origin, "index": found.index, "size": found.size, "root": found.root.hex(),
             "sct_timestamp_ms": found.sct.timestamp_ms, "sct_checked": found.sct_checked,
-            "head_timestamp_ms": found.head_ms,
+            "head_timestamp_ms": found.head_ms, "issuer_checked": bool(above),
         })  # fmt: skip
         return 0
-    say(f"{certificate} ({name_text(parse_certificate(leaf).subject)}) is in the log {found.origin}.")
+    say(f"{certificate} ({name_text(parsed.subject)}) is in the log {found.origin}.")
     say(f"  proven      entry {found.index} of {found.size}, by {proof}, signed by the key that you gave"
         + (f" on {when(found.head_ms)}" if found.head_ms is not None else ""))  # fmt: skip
     say(f"  promised    on {when(found.sct.timestamp_ms)}"
         + (", by the SCT in the proof: signed by the log's key" if found.sct_checked else
            " (the SCT's signature is not checked: that needs the log's own key)"))  # fmt: skip
+    say("  issued      signed by its issuer, whose certificate you gave" if above else
+        "  issued      NOT CHECKED: without its issuer's certificate (--intermediates) nobody can tell whether its own "
+        "signature is forged")  # fmt: skip
     return 0

@@ -184,4 +184,5 @@ def _days(value: dict[str, Any]) -> str:
     start, end = value["not_before_ms"], value["not_after_ms"]
     if start is None or end is None:
         return ""
-    return f" ({(end - start) / 86_400_000:.3g} days)"
+    days = (end - start) / 86_400_000
+    return f" ({round(days) if abs(days) >= 100 else f'{days:.3g}'} days)"

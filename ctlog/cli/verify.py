@@ -50,7 +50,8 @@ def verify(
 ) -> int:
     """Check that the log at URL holds the certificate in CERT.
 
-    Three things are proven with nothing but the log's key: the signature of its SCT (the receipt that stands in the
+    Checked are the certificate's own signature, by its issuer's key (whether that issuer may be trusted is not), and
+    three things with nothing but the log's key: the signature of its SCT (the receipt that stands in the
     certificate; where there is none, the log is asked for the one it gave), that the entry is in the log's tree, and
     that the tree continues the one that you saw last. That last head is kept in your state folder, one for each log.
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from ctlog.client.evidence import prove_broken_sct, record
-from ctlog.client.issuers import IssuerPool
+from ctlog.client.issuers import IssuerPool, check_issued
 from ctlog.client.sct import CLOCK_SKEW_MS, VerifiedSct, embedded_scts, verify_sct
 from ctlog.client.trusted import TrustedLog
 from ctlog.errors import MalformedError, Misbehaviour, NotFoundError, ProofError, SctError, TransportError
@@ -76,8 +76,9 @@ def find(certificate: bytes, pool: IssuerPool, trusted: TrustedLog, now_ms: int)
     `certificate` is DER, final or a precertificate. SCTs of the log that stand in it are taken; where there is none,
     the log is asked for the one that it gave. `trusted` is what `advance` returned.
 
-    Raises SctError for an SCT that is not good; NotFoundError when the log says that it has no such entry (which is
-    its word, and no proof); Misbehaviour with evidence when a good SCT's entry is not where it was promised;
+    Raises SctError for an SCT that is not good; SignatureError, "certificate-forged", where the certificate's issuer
+    did not sign it; NotFoundError when the log says that it has no such entry (which is its word, and no proof);
+    Misbehaviour with evidence when a good SCT's entry is not where it was promised;
     TransportError when the promise is not due ("not-yet"), when the issuer without which an SCT cannot be checked is
     nowhere ("issuer-missing"), or when the log does not hand out what it has published.
     """
@@ -120,6 +121,7 @@ def _prove(
         raise TransportError("the certificate's issuer is not at hand: hand it in as well", reason="issuer-missing")
     ders = [issuer.der for issuer in issuers]
     verified = verify_sct(certificate, ders, handed, trusted.policy.key, now_ms, CLOCK_SKEW_MS)
+    check_issued(parsed, issuers[0])
     if index >= head.size:
         _check_due(verified, head, trusted, now_ms)
     inclusion = plan_inclusion(index, head.size)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from ctlog.errors import CtlogError, MalformedError
+from ctlog.errors import CtlogError, MalformedError, SignatureError
 from ctlog.x509.chain import MAX_CHAIN, check_link
 from ctlog.x509.der import Certificate, children, oid, only_child, parse_certificate
 from ctlog.x509.precert import OID_AUTHORITY_KEY_ID
@@ -73,6 +73,16 @@ class IssuerPool:
         return [issuer for issuer in named if wanted is None or _subject_key_id(issuer) in (None, wanted)]
 
 
+def check_issued(certificate: Certificate, issuer: Certificate) -> None:
+    """Did the issuer's key sign the certificate? No SCT says so, for what a log signs has no signature of the CA's.
+
+    Raises SignatureError, "certificate-forged"; RefusedError for a key or an algorithm that is not known.
+    """
+    if not check_link(certificate, issuer, load_key(issuer.spki, "issuer"), 0).holds():
+        sentence = "the certificate's own signature is not its issuer's: it is forged or damaged, whatever a log holds"
+        raise SignatureError(sentence, reason="certificate-forged")
+
+
 def _is_open(chain: tuple[Certificate, ...]) -> bool:
     """Whether it ends before a self-issued certificate: such a chain is less likely to meet an accepted root."""
     return chain[-1].issuer != chain[-1].subject
@@ -80,9 +90,10 @@ def _is_open(chain: tuple[Certificate, ...]) -> bool:
 
 def _signed(issuer: Certificate, certificate: Certificate) -> bool:
     try:
-        return check_link(certificate, issuer, load_key(issuer.spki, "issuer"), 0).holds()
+        check_issued(certificate, issuer)
     except CtlogError:
         return False
+    return True
 
 
 def _authority_key_id(certificate: Certificate) -> bytes | None:

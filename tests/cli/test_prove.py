@@ -13,7 +13,7 @@ from ctlog.cli import run
 from ctlog.wire.tlog_proof import parse_tlog_proof
 from tests.pem import pem
 from tests.serving import PROGRAM, environment
-from tests.small_log import KEY, SmallLog
+from tests.small_log import AUTHORITY, KEY, SmallLog
 
 LOG = ["--log", "log", "--key", "key.pem"]
 
@@ -43,6 +43,25 @@ def test_made_online_and_checked_offline(capsys: pytest.CaptureFixture[str]) -> 
         assert f"{name}.pem (CN=leaf" in out
         assert f"proven      entry {index} of 6, by x.tlog-proof, signed by the key that you gave on 2026" in out
         assert "signed by the log's key" in out
+
+
+def test_attack_a_forged_certificate_with_a_real_proof(log: SmallLog, capsys: pytest.CaptureFixture[str]) -> None:
+    """The proof has no signature of the CA's in it: it is checked with the issuer, and said not to be without."""
+    assert run(["prove", "3.pem", *LOG, "-o", "x"]) == 0
+    good = log.issue(3)
+    Path("forged.pem").write_bytes(pem(good[:-1] + bytes((good[-1] ^ 1,))))
+    Path("ca.pem").write_bytes(pem(*AUTHORITY.chain))
+    offline = ["--proof", "x", "--key", "key.pem"]
+    assert run(["verify", "forged.pem", *offline, "--intermediates", "ca.pem"]) == 1
+    captured = capsys.readouterr()
+    assert "own signature is not its issuer's" in captured.err
+    assert captured.out == ""
+    assert run(["verify", "forged.pem", *offline]) == 0
+    assert "issued      NOT CHECKED" in capsys.readouterr().out
+    assert run(["verify", "3.pem", *offline, "--intermediates", "ca.pem"]) == 0
+    assert "issued      signed by its issuer" in capsys.readouterr().out
+    assert run(["prove", "forged.pem", *LOG, "-o", "y"]) == 1
+    assert not Path("y").exists()
 
 
 def test_to_standard_output() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ctlog import issuance
 from ctlog.cli import run
-from ctlog.cli.show import international
+from ctlog.cli.show import _days, international
 from ctlog.issuance import DAY_MS, Subject
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
@@ -26,6 +26,15 @@ def shown(tmp_path: Path, capsys: pytest.CaptureFixture[str], der: bytes, *more:
     (tmp_path / "cert.der").write_bytes(der)
     assert run(["show", str(tmp_path / "cert.der"), *more]) == 0
     return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("ms", "said"), [
+    (3650 * DAY_MS, "3650"), (7 * DAY_MS, "7"), (DAY_MS // 2, "0.5"), (825 * DAY_MS + 5000, "825"), (-DAY_MS, "-1"),
+    (2_912_000 * DAY_MS, "2912000"), (99 * DAY_MS + DAY_MS // 2, "99.5"),
+])  # fmt: skip
+def test_a_validity_is_said_in_days_that_people_read(ms: int, said: str) -> None:
+    """Ten years of a CA were once 3.65e+03 days."""
+    assert _days({"not_before_ms": NOW, "not_after_ms": NOW + ms}) == f" ({said} days)"
 
 
 ALL_KINDS = format_tnauthlist(

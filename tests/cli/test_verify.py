@@ -103,6 +103,20 @@ def test_a_certificate_that_is_not_there_is_a_no(log: SmallLog, capsys: pytest.C
     assert json.loads(capsys.readouterr().out)["reason"] == "not-in-log"
 
 
+def test_attack_a_forged_certificate_with_a_real_sct(log: SmallLog, capsys: pytest.CaptureFixture[str]) -> None:
+    """The CA's signature is no part of what a log signs, so one flipped bit of it is for us to see."""
+    good = log.issue(3)
+    Path("forged.pem").write_bytes(pem(good[:-1] + bytes((good[-1] ^ 1,))))
+    Path("ca.pem").write_bytes(pem(*AUTHORITY.chain))
+    for more in ((), ("--intermediates", "ca.pem")):
+        assert run(["verify", "forged.pem", *LOG, *more]) == 1
+        captured = capsys.readouterr()
+        assert "own signature is not its issuer's" in captured.err
+        assert captured.out == ""
+    assert run(["verify", "forged.pem", *LOG, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["reason"] == "certificate-forged"
+
+
 def test_the_head_is_remembered_and_only_moves_forward(log: SmallLog, tmp_path: Path) -> None:
     file = tmp_path / "state" / "ctlog" / "heads" / KEY.log_id.hex()
     assert run(["verify", "3.pem", *LOG]) == 0
