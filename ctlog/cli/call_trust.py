@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ctlog.client.credential import CallPolicy
     from ctlog.client.log_list_file import LogListFile
 
+MAX_LIST_AGE_DAYS = 70
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,13 +34,22 @@ class TrustOptions(NamedTuple):
     operators: int
     freshness: int
     by_code: bool
+    shaken_needs_code: bool = False
+    sct_tolerance: int = 0
+    max_list_age: int = MAX_LIST_AGE_DAYS
 
     def check(self) -> None:
         """Raises UsageError."""
+        from ctlog.client.sct_policy import MAX_SCTS
+
         if self.scts and (self.log_list is None or not self.list_keys):
             raise UsageError("give --log-list and --log-list-key; --scts 0 asks for no SCTs, and needs neither")
         if self.scts < 0 or (self.scts and not 1 <= self.operators <= self.scts) or self.freshness < 1:
             raise UsageError("--operators must be 1 to --scts, and --freshness at least 1")
+        if self.scts > MAX_SCTS:
+            raise UsageError(f"--scts {self.scts} could never be met: of one certificate {MAX_SCTS} SCTs are looked at")
+        if self.sct_tolerance < 0 or self.max_list_age < 1:
+            raise UsageError("--sct-tolerance must be 0 or more milliseconds, and --max-list-age at least 1 day")
 
     def policy(self) -> CallPolicy:
         """What a call must be like."""
@@ -47,7 +57,9 @@ class TrustOptions(NamedTuple):
         from ctlog.client.sct_policy import SctPolicy
 
         self.check()
-        return CallPolicy(SctPolicy(self.scts, self.operators) if self.scts else None, self.freshness, self.by_code)
+        scts = SctPolicy(self.scts, self.operators, tolerance_ms=self.sct_tolerance,
+                         max_list_age_ms=self.max_list_age * 86_400_000)  # fmt: skip
+        return CallPolicy(scts if self.scts else None, self.freshness, self.by_code, self.shaken_needs_code)
 
     def logs(self) -> LogListFile | None:
         """The list, not read yet; None where no SCTs are asked for."""
@@ -83,6 +95,12 @@ def trust_options(command: F) -> F:
         click.option("--by-code/--no-by-code", default=True, show_default=True, help="Whether a service provider code "
                      "covers a number, which no certificate can show. --no-by-code: such calls are neither passed nor "
                      "failed."),
+        click.option("--shaken-needs-code", is_flag=True, help="Refuse a shaken PASSporT by a certificate without a "
+                     "service provider code: delegates do not sign these (ATIS-1000092)."),
+        click.option("--sct-tolerance", default=0, show_default=True, metavar="MS", help="By how many milliseconds an "
+                     "SCT may be ahead of this machine's clock."),
+        click.option("--max-list-age", default=MAX_LIST_AGE_DAYS, show_default=True, metavar="DAYS", help="A log list "
+                     "older than this is stale: such calls are neither passed nor failed."),
     )):  # fmt: skip
         wrapped = option(wrapped)
     result: F = wrapped

@@ -21,6 +21,7 @@ from tests.call_values import (
     NOW,
     NUMBER,
     ROOT,
+    SHAKEN,
     X5U,
     claims,
     moment,
@@ -75,6 +76,26 @@ def test_an_old_call_by_a_list_that_was_signed_after_it(capsys: pytest.CaptureFi
     write_list(NOW + 12 * DAY_MS)
     assert check(signed()) == 1
     assert "dated in the future" in capsys.readouterr().err
+
+
+def test_what_a_policy_can_add(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of these turns the good call, or one nearly as good, around."""
+    shaken = signed(claims(**SHAKEN), "shaken")
+    assert check(shaken) == 0
+    assert check(shaken, "--shaken-needs-code") == 1
+    assert "[shaken-without-code]" in capsys.readouterr().out
+    write_list(NOW - 8 * DAY_MS)
+    assert check(signed(), "--max-list-age", "7") == 3
+    assert "[log-list-stale]" in capsys.readouterr().out
+    assert check(signed(), "--max-list-age", "9") == 0
+    tbs = number_tbs()
+    ahead = CA.final(tbs, [sct_over(log, tbs, timestamp_ms=NOW + 200) for log in (LOGS[0], LOGS[2])])
+    token = signed(x5c=(ahead, CA.certificate))
+    assert check(token, "--sct-tolerance", "199") == 1
+    assert "[sct-from-the-future]" in capsys.readouterr().out
+    assert check(token, "--sct-tolerance", "200") == 0
+    assert check(signed(), "--scts", "40") == 2
+    assert "could never be met" in capsys.readouterr().err
 
 
 def test_a_call_by_another_number(capsys: pytest.CaptureFixture[str]) -> None:
