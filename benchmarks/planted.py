@@ -75,7 +75,7 @@ class Case:
         """Whether the verdicts on the misissuance say it, by its own rule at its severity."""
         for _, hit, verdict in judged:
             if verdict.to == self.to and (self.to == OPERATOR or (hit is not None and hit.item.id == self.item)):
-                said = {finding.rule: int(finding.severity) for finding in verdict.findings}
+                said = {finding.rule: int(finding.severity) for finding in (*verdict.findings, *verdict.folded)}
                 if said.get(self.rule) == self.severity and verdict.severity <= self.severity:
                     return True
         return False

@@ -24,7 +24,7 @@ from monitor.entry import Entry, describe_issuer
 from monitor.items import Item
 from monitor.reading_roles import EXACT, UNREADABLE
 from monitor.rules.values import DAY_MS, S4, Context, say, say_claim, say_time
-from monitor.rules.verdict import Verdict
+from monitor.rules.verdict import FOLDS_INTO, Verdict
 from monitor.watchlist import Hit
 
 VERSION = 1
@@ -67,9 +67,11 @@ class Alert:
 
 
 def make_alert(
-    entry: Entry, hit: Hit | None, verdict: Verdict, context: Context, *, contacts: Mapping[str, str] | None = None
-) -> Alert:
-    """Make the alert that a verdict calls for. contacts: how an issuer is reached, by normalised organisation."""
+    entry: Entry, hit: Hit | None, verdict: Verdict, context: Context, *, contacts: Mapping[str, str] | None = None,
+    monitor: str = "",
+) -> Alert:  # fmt: skip
+    """Make the alert that a verdict calls for. contacts: how an issuer is reached, by normalised organisation. monitor:
+    the monitor's folder, for the commands that the alert shows."""
     item = hit.item if hit else None
     name = alert_id(item, entry, verdict)
     kind = UNREADABLE if hit is not None and hit.reading == UNREADABLE else CERTIFICATE
@@ -79,10 +81,7 @@ def make_alert(
         "id": name,
         "severity": int(verdict.severity),
         "rule": verdict.leading,
-        "rules": [
-            {"id": each.rule, "severity": int(each.severity), "reason": each.reason, "action": each.action}
-            for each in verdict.findings
-        ],
+        "rules": _rules(verdict),
         "to": verdict.to,
         "reason": " ".join(verdict.reasons),
         "next": verdict.action,
@@ -96,6 +95,7 @@ def make_alert(
         "log": _log(entry),
         "expected": _expected(item, context),
         "issuance": entry.issuance.hex(),
+        "monitor": monitor,
     }
     return Alert(
         id=name,
@@ -114,6 +114,15 @@ def make_alert(
         log_index=entry.index,
         proven=entry.proven,
     )
+
+
+def _rules(verdict: Verdict) -> list[dict[str, Any]]:
+    folded = [each.rule for each in verdict.folded]
+    return [
+        {"id": each.rule, "severity": int(each.severity), "reason": each.reason, "action": each.action}
+        | ({"with": folded} if folded and each.rule == FOLDS_INTO else {})
+        for each in verdict.findings
+    ]
 
 
 def alert_id(item: Item | None, entry: Entry, verdict: Verdict) -> str:

@@ -8,6 +8,7 @@ that a CA chose was cut and made printable when the document was made.
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ LISTED = 20
 WIDTH = 88
 FACTS = "The facts, for whoever looks into it"
 """Stands between the page and the facts."""
+PROGRAM = "ctlog-monitor "
 URGENCY = {1: "act now", 2: "verify today", 3: "review, without hurry", 4: "for information"}
 _NOUNS = {
     "number": "your telephone number {}",
@@ -58,18 +60,26 @@ def alert_text(document: Mapping[str, Any]) -> str:
     lines = [f"S{severity}, {URGENCY[severity]}.", ""]
     lines += [*_wrap(_what_happened(document)), ""]
     for each in document["rules"]:
-        lines += _wrap(f"{each['reason']} [{each['id']}, S{each['severity']}]", "  ")
+        ids = " with ".join((each["id"], *each.get("with", ())))
+        lines += _wrap(f"{each['reason']} [{ids}, S{each['severity']}]", "  ")
     if not document["rules"]:
         lines.append("  A new certificate, as expected.")
     for title, paragraphs in _page(document):
         lines += ["", *_wrap(title)]
-        for paragraph in paragraphs:
-            lines += _wrap(paragraph, "  ")
+        for paragraph in paragraphs:  # a command is one line, however long
+            is_command = paragraph.startswith(PROGRAM)
+            lines += [f"    {paragraph}"] if is_command else _wrap(paragraph, "  ")
     lines += ["", FACTS, "-" * len(FACTS)]
     for title, rows in _sections(document):
         lines += ["", title]
         lines += [f"  {name:<14}{value}" for name, value in rows if value not in ("", None)]
     return "\n".join(lines) + "\n"
+
+
+def command(document: Mapping[str, Any], words: str, rest: str = "") -> str:
+    """A command for whoever has the monitor, to be pasted anywhere; without the folder, where that is not known."""
+    folder = document.get("monitor")
+    return " ".join(filter(None, (f"{PROGRAM}{words}", f"-d {shlex.quote(folder)}" if folder else "", rest)))
 
 
 # The page ------------------------------------------------------------------------------------------------------------
@@ -120,11 +130,8 @@ def _yours(document: Mapping[str, Any]) -> list[str]:
     if expected["issuers"]:
         names = [name.partition(" @ ")[0] for name in expected["issuers"]]
         found.append(f"Issued so far by: {_list(names, expected['issuers_from'])}")
-    found.append(
-        "If it is yours, tell whoever runs this monitor, and you are not told of it again: "
-        f"ctlog-monitor alerts authorise {document['id'][:12]}"
-    )
-    return found
+    found.append("If it is yours, tell whoever runs this monitor, and you are not told of it again:")
+    return [*found, command(document, "alerts authorise", document["id"][:12])]
 
 
 def _is_urgent(document: Mapping[str, Any]) -> bool:
@@ -198,7 +205,7 @@ def _sections(document: Mapping[str, Any]) -> Iterable[tuple[str, list[tuple[str
         ("key", key["sha256"]),
         ("key first", _first_use(key)),
     ]
-    size = log["proven_in"]
+    size, shown = log["proven_in"], command(document, "alerts show", f"{document['id'][:12]} --pem")
     where = "seen, not proven yet" if size is None else f"proven in the tree of {size:,} entries"
     yield "Where it is logged", [
         ("log", log["name"]),
@@ -207,7 +214,7 @@ def _sections(document: Mapping[str, Any]) -> Iterable[tuple[str, list[tuple[str
         ("logged", log["logged"]),
         ("issuance", document["issuance"]),
         ("alert", document["id"]),
-        ("evidence", f"ctlog-monitor alerts show {document['id'][:12]} --pem" if certificate["der"] else ""),
+        ("evidence", shown if certificate["der"] else ""),
     ]
 
 

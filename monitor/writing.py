@@ -36,7 +36,10 @@ class Writer:
 
     def write(self, entry: Entry, hit: Hit | None, verdict: Verdict, context: Context) -> NewAlert:
         """The alert that a verdict calls for. What is for information only is kept, and nobody is told."""
-        alert = make_alert(entry, hit, verdict, context, contacts=self._setup().trust.contacts)
+        setup = self._setup()
+        alert = make_alert(
+            entry, hit, verdict, context, contacts=setup.trust.contacts, monitor=str(setup.folder.absolute())
+        )
         channels = alert.channels if verdict.to == OWNER and alert.channels else self.operators()
         return NewAlert(
             id=alert.id,

@@ -16,12 +16,13 @@ from monitor.rules.values import OPERATOR, OWNER, S1, S4, Authorised, Finding, S
 from monitor.watchlist import Hit
 
 # Of equally grave findings the first of these leads. T-06 comes before T-08, T-14 and T-23, whose cause it mostly is;
-# T-09 is folded into T-01 where that is as grave.
+# T-09 is folded into T-01 where that is as grave, and else stands beside it.
 PRECEDENCE = (
     *("T-28", "T-20", "T-18", "T-06", "T-11", "T-10", "T-02", "T-12", "T-01", "T-09", "T-03", "T-16", "T-19"),
     *("T-21", "T-27", "T-22", "T-23", "T-04", "T-05", "T-07", "T-17", "T-08", "T-14", "T-15", "T-24", "T-25"),
     *("T-26", "T-13"),
 )
+FOLDS_INTO = "T-01"
 _RANK = {rule: rank for rank, rule in enumerate(PRECEDENCE)}
 
 WORD_OF_OWNER = frozenset(
@@ -34,7 +35,8 @@ class Verdict(NamedTuple):
     """What is said of one entry to one addressee.
 
     leading: the rule that is named first, "" if there is nothing to say. rules: all of them, the leading one first.
-    severity: the gravest; S4 if there is none. findings: in the order of `rules`.
+    severity: the gravest; S4 if there is none. findings: in the order of `rules`. folded: those that are no findings of
+    their own, for another one says it with them; their rules stand behind that one's.
     """
 
     to: str
@@ -42,6 +44,7 @@ class Verdict(NamedTuple):
     leading: str
     rules: tuple[str, ...]
     findings: tuple[Finding, ...]
+    folded: tuple[Finding, ...] = ()
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -56,11 +59,13 @@ class Verdict(NamedTuple):
 
 def combine(findings: Sequence[Finding], hit: Hit | None, to: str = OWNER) -> Verdict:
     """Make the verdict for one addressee."""
-    own = _together([finding for finding in findings if finding.to == to], hit)
+    own, folded = _fold(_together([finding for finding in findings if finding.to == to], hit))
     own.sort(key=lambda finding: (finding.severity, _RANK.get(finding.rule, len(_RANK))))
     severity = min((finding.severity for finding in own), default=S4)
-    ordered = tuple(finding.rule for finding in own)
-    return Verdict(to, severity, ordered[0] if ordered else "", ordered, tuple(own))
+    ordered = [finding.rule for finding in own]
+    for finding in folded:
+        ordered.insert(ordered.index(FOLDS_INTO) + 1, finding.rule)
+    return Verdict(to, severity, ordered[0] if ordered else "", tuple(ordered), tuple(own), folded)
 
 
 def _together(findings: list[Finding], hit: Hit | None) -> list[Finding]:
@@ -69,6 +74,16 @@ def _together(findings: list[Finding], hit: Hit | None) -> list[Finding]:
     if hit is None or hit.item.kind != CODE or not {"T-01", "T-03"} <= fresh:
         return findings
     return [finding._replace(severity=S1) if finding.rule == "T-01" else finding for finding in findings]
+
+
+def _fold(findings: list[Finding]) -> tuple[list[Finding], tuple[Finding, ...]]:
+    """T-09 in T-01, that a stranger issued: one finding, which says both."""
+    stranger = next((finding for finding in findings if finding.rule == FOLDS_INTO), None)
+    beside = next((finding for finding in findings if finding.rule == "T-09"), None)
+    if stranger is None or beside is None or beside.severity < stranger.severity:
+        return findings, ()
+    both = stranger._replace(reason=f"{stranger.reason} {beside.reason}")
+    return [both if each is stranger else each for each in findings if each is not beside], (beside,)
 
 
 def settle(findings: Sequence[Finding], entry: Entry, authorised: Authorised) -> list[Finding]:

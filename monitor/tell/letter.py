@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from monitor.alert_text import URGENCY, WIDTH, alert_text
+from monitor.alert_text import URGENCY, WIDTH, alert_text, command
 from monitor.rules.values import say, say_time
 from monitor.state.rows import S4, TEST, AlertRow, OutboxRow
 
@@ -236,19 +236,25 @@ def _count(alerts: Sequence[AlertRow]) -> str:
 
 
 def _digest_text(rows: Sequence[OutboxRow], counts: str, what: str) -> str:
-    worst = rows[0].alert.severity
+    worst, where = rows[0].alert.severity, _monitor(rows)
     lines = [
         f"{len(rows):,} {what} ({counts}), {URGENCY.get(worst, 'review')}.",
         "",
         "They come in one letter because there are many, or because none of them is urgent. Each is kept:",
-        "`ctlog-monitor alerts show ID` tells everything about it; the first digits of its id are enough.",
+        f"`{command(where, 'alerts show', 'ID')}` tells everything about it; the first digits of its id are enough.",
         "",
     ]
     lines += [f"  {row.alert.id[:12]}  {row.alert.summary}" for row in rows[:LISTED]]
     if len(rows) > LISTED:
-        where = "stand in `ctlog-monitor alerts list`, and in alerts.csv if that comes with this letter."
-        lines += ["", f"and {len(rows) - LISTED:,} more: all {len(rows):,} {where}"]
+        stand = f"stand in `{command(where, 'alerts list')}`, and in alerts.csv if that comes with this letter."
+        lines += ["", f"and {len(rows) - LISTED:,} more: all {len(rows):,} {stand}"]
     return "\n".join(lines) + "\n"
+
+
+def _monitor(rows: Sequence[OutboxRow]) -> dict[str, str]:
+    """Where the monitor is, as an alert that knows says it."""
+    known = (alert_document(row.alert).get("monitor") for row in rows)
+    return {"monitor": next((folder for folder in known if isinstance(folder, str) and folder), "")}
 
 
 def _table(rows: Sequence[OutboxRow]) -> str:

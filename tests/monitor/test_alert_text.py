@@ -45,6 +45,20 @@ def test_a_person_finds_what_happened_whether_it_is_his_what_to_do_and_whom_to_c
         assert words in above, words
 
 
+def test_commands_can_be_pasted_wherever_the_monitor_lies():
+    document = copy.deepcopy(ALERT.document)
+    folder = document["monitor"] = "/home/somebody with a name/and a folder of a very long name indeed/the monitor"
+    lines = alert_text(document).splitlines()
+    assert f"    ctlog-monitor alerts authorise -d '{folder}' {ALERT.id[:12]}" in lines
+    assert f"  evidence      ctlog-monitor alerts show -d '{folder}' {ALERT.id[:12]} --pem" in lines
+
+
+def test_what_was_folded_into_another_rule_is_named_with_it():
+    document = copy.deepcopy(ALERT.document)
+    document["rules"][0]["with"] = ["T-09"]
+    assert "[T-01 with T-09, S1]" in page(alert_text(document))
+
+
 def test_it_is_one_page_and_fits_a_screen():
     above = ALERT.text().partition(FACTS)[0].splitlines()
     assert len(above) <= 45

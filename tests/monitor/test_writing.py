@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from base64 import b64decode
+from pathlib import Path
 
 from monitor.config import parse_config
 from monitor.entry import Place
@@ -20,7 +21,7 @@ CHANNELS = '[channels.ops]\ntype = "file"\n[channels.mail]\ntype = "file"\n'
 
 def writer(top=""):
     config = parse_config(f'contact = "me@example.com"\n{top}\n{CHANNELS}')
-    return Writer(lambda: Setup(config, trust(), None))
+    return Writer(lambda: Setup(config, trust(), Path("/srv/a monitor")))
 
 
 def judged(entry, to, of=MINE):
@@ -37,6 +38,7 @@ def test_the_row_says_what_the_alert_says():
         body["id"], body["severity"], body["rule"], [each["id"] for each in body["rules"]])  # fmt: skip
     assert (row.item, row.group, row.thread) == (MINE.id, "mine", entry.issuance.hex())
     assert (row.log_id, row.log_index, row.proven) == (entry.log_id, entry.index, 99)
+    assert body["monitor"] == "/srv/a monitor"
     assert (row.addressee, row.channels, row.answered) == (OWNER, ("mail",), "")
 
 

@@ -41,7 +41,17 @@ def test_the_gravest_leads():
 def test_t09_is_folded_into_t01():
     told = combine([finding("T-09"), finding("T-01")], CODE_HIT)
     assert told.rules == ("T-01", "T-09")
-    assert combine([finding("T-09"), finding("T-01", S4)], CODE_HIT).leading == "T-09"
+    assert [(each.rule, each.reason) for each in told.findings] == [("T-01", "Reason of T-01. Reason of T-09.")]
+    assert [each.rule for each in told.folded] == ["T-09"]
+    told = combine([finding("T-09"), finding("T-10", S1), finding("T-01")], NUMBER_HIT)
+    assert told.rules == ("T-10", "T-01", "T-09")
+    assert told.action == "Action of T-10."
+
+
+def test_t09_stands_beside_a_t01_that_is_old_news():
+    told = combine([finding("T-09"), finding("T-01", S4)], CODE_HIT)
+    assert told.leading == "T-09"
+    assert (len(told.findings), told.folded) == (2, ())
 
 
 def test_t01_and_t03_for_a_code_are_s1_together():

@@ -128,6 +128,14 @@ def test_a_digest_names_the_count_and_every_id():
     assert letter.text.count("alert number") == LISTED
 
 
+def test_a_digest_shows_commands_that_can_be_pasted():
+    rows = [row(number, body=json.dumps({"monitor": "/srv/a monitor"} if number == 2 else {}).encode())
+            for number in range(1, LISTED + 2)]  # fmt: skip
+    text = make_digest(rows).text
+    assert "`ctlog-monitor alerts show -d '/srv/a monitor' ID` tells" in text
+    assert "stand in `ctlog-monitor alerts list -d '/srv/a monitor'`" in text
+
+
 def test_the_gravest_come_first():
     lines = make_digest([row(1, 3), row(2, 1), row(3, 2)]).text
     assert lines.index("number 2") < lines.index("number 3") < lines.index("number 1")
