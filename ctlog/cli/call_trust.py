@@ -61,14 +61,15 @@ class TrustOptions(NamedTuple):
                          max_list_age_ms=self.max_list_age * 86_400_000)  # fmt: skip
         return CallPolicy(scts if self.scts else None, self.freshness, self.by_code, self.shaken_needs_code)
 
-    def logs(self) -> LogListFile | None:
-        """The list, not read yet; None where no SCTs are asked for."""
+    def logs(self, memory: Path | None = None) -> LogListFile | None:
+        """The list, not read yet; None where no SCTs are asked for. `memory`: where its time is kept."""
         from ctlog.client.log_list import ListKey
         from ctlog.client.log_list_file import LogListFile
 
         if self.log_list is None or not self.scts:
             return None
-        return LogListFile(self.log_list, [ListKey.from_pem(path.read_bytes()) for path in self.list_keys])
+        keys = [ListKey.from_pem(path.read_bytes()) for path in self.list_keys]
+        return LogListFile(self.log_list, keys, memory=memory)
 
 
 def trust_options(command: F) -> F:

@@ -105,10 +105,12 @@ class Material:
 @click.option("--x5u-ca", type=FILE, metavar="PEM", help="A further CA whose web servers are believed.")
 @click.option("--x5u-network", multiple=True, metavar="NETWORK ...", help="A network that x5u may lead to, though it "
               "is not public, such as 10.0.0.0/8. Callers choose these URLs: think twice.")
+@click.option("--list-memory", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where the time "
+              "of the newest log list is kept, so that an older one is refused after a restart too.")
 @click.option("--listen", multiple=True, default=("127.0.0.1:8470",), show_default=True, metavar="HOST:PORT")
 def verify_service(
     trusted: TrustOptions, country_code: str, fetch: bool, fetch_lists: bool, x5u_ca: Path | None,
-    x5u_network: tuple[str, ...], listen: tuple[str, ...],
+    x5u_network: tuple[str, ...], list_memory: Path | None, listen: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Verify calls for SIP proxies over HTTP, as an STI verification service does (ATIS-1000082).
 
@@ -125,7 +127,7 @@ def verify_service(
 
     from ctlog.config import parse_listen
 
-    policy, logs = trusted.policy(), trusted.logs()
+    policy, logs = trusted.policy(), trusted.logs(list_memory)
     for text in listen:
         parse_listen(text, "--listen")
     material = Material(trusted.roots, logs, policy, _now_ms())

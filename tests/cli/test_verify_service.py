@@ -125,6 +125,12 @@ def test_it_verifies_and_follows_the_list(folder: Path, running: Running) -> Non
     assert (refused["verstat"], refused["ctlog"]["reason"]) == ("TN-Validation-Failed", "too-few-scts")
 
 
+def test_attack_an_old_list_before_a_start(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "newest").write_text(f"{now_ms() + 60_000}\n")
+    assert run(["verify-service", *options(folder), "--list-memory", str(folder / "newest")]) == 1
+    assert "older than the one that was in use" in capsys.readouterr().err
+
+
 def test_x5u_over_tls(folder: Path) -> None:
     (folder / "tls").mkdir()
     identity = tls_identity(folder / "tls")

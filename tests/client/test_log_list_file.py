@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ctlog.client.log_list import ListKey
 from ctlog.client.log_list_file import LogListFile
-from ctlog.errors import SignatureError, TransportError, VerificationError
+from ctlog.errors import SignatureError, StoreError, TransportError, VerificationError
 from tests.call_values import LOGS, NOW, moment, operator_entry
 
 SIGNER = ed25519.Ed25519PrivateKey.from_private_bytes(b"8" * 32)
@@ -92,6 +92,45 @@ def test_a_bad_list_is_said_and_not_used(path: Path):
     assert not file.refresh(NOW)  # the list that is in use
     assert file.error == ""
     assert len(file.current) == 1
+
+
+def test_attack_an_old_list_after_a_restart(path: Path, tmp_path: Path):
+    """A signature does not say that a list is the newest: what was used is remembered, before it is used."""
+    memory = tmp_path / "newest"
+    old, new = path.read_bytes(), list_of(2, NOW + 5000)
+    file = LogListFile(path, [KEY], memory=memory)
+    file.load(NOW)
+    assert memory.read_bytes() == b"%d\n" % NOW
+    put(path, new)
+    assert file.refresh(NOW)
+    assert memory.read_bytes() == b"%d\n" % (NOW + 5000)
+    put(path, old)
+    again = LogListFile(path, [KEY], memory=memory)
+    with pytest.raises(VerificationError) as caught:
+        again.load(NOW)
+    assert caught.value.reason == "log-list-older"
+    assert memory.read_bytes() == b"%d\n" % (NOW + 5000)
+    put(path, new)
+    assert len(again.load(NOW)) == 2  # the same one is no older
+
+
+def test_a_memory_that_cannot_be_kept(path: Path, tmp_path: Path):
+    """It is said, and tried again; a list that would be forgotten is not used."""
+    memory = tmp_path / "newest"
+    file = LogListFile(path, [KEY], memory=memory)
+    file.load(NOW)
+    put(path, list_of(2, NOW + 5000))
+    (tmp_path / "newest.new").mkdir()
+    assert [file.refresh(NOW) for _ in range(2)] == [False, False]
+    assert "cannot be kept" in file.error
+    (tmp_path / "newest.new").rmdir()
+    assert file.refresh(NOW)
+    memory.write_bytes(b"")
+    with pytest.raises(StoreError) as caught:
+        LogListFile(path, [KEY], memory=memory).load(NOW)
+    assert caught.value.reason == "bad-memory"
+    with pytest.raises(StoreError, match="cannot be kept"):
+        LogListFile(path, [KEY], memory=tmp_path / "nowhere" / "newest").load(NOW)
 
 
 def test_the_first_list_has_to_be_good(path: Path, tmp_path: Path):
