@@ -19,6 +19,7 @@ from ctlog.cli.ca_logs import FILE, LogOptions, authority_options, log_options, 
 from ctlog.cli.many import ManyCommand
 from ctlog.cli.new_file import check_folder, keep_new
 from ctlog.cli.output import json_option, progress, say, say_error, say_json
+from ctlog.cli.program import COULD_NOT, GOOD, NO
 from ctlog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def issue(
     are one.
 
     Run it again after an interruption, of whatever kind, with the same files: nothing is issued twice and nothing is
-    lost. What was issued before is handed out again. The journal knows; without it the same orders are new ones.
+    lost. What was issued before is handed out again, unless it has ended. The journal knows; without it the same orders
+    are new ones.
 
     \b
     ctlog ca issue --ca my-ca/delegate/ca.pem --numbers orders.csv --log-list log-list.json --out issued/
@@ -123,9 +125,7 @@ def issue(
             _run(work, path, logs, file, tally)
         finally:
             tally.close()
-    if tally.refusals or tally.in_the_way:
-        return 1
-    return 3 if tally.not_logged else 0
+    return tally.exit_code
 
 
 def _build(
@@ -201,6 +201,13 @@ class _Tally:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             check_folder(out)
+
+    @property
+    def exit_code(self) -> int:
+        """What the run comes to, where it came to its end."""
+        if self.refusals or self.in_the_way:
+            return NO
+        return COULD_NOT if self.not_logged else GOOD
 
     def report(self, outcome: Outcome) -> None:
         """One order."""

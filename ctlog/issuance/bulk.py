@@ -3,7 +3,8 @@
 RFC 6962 section 3.1. In scope: groups of orders on their way through the signer, the journal and the logs; memory that
 does not grow with their number; the order of the steps, which is the promise:
 
-    1. look up      an order that is finished is given out again, one that was begun goes on with the same bytes
+    1. look up      an order that is finished is given out again, one that was begun goes on with the same bytes; one
+                    whose certificate has ended meanwhile is "expired": nobody is handed what is good for nothing
     2. sign         the precertificate (or the certificate, where SCTs travel beside it)
     3. write down   what will be sent; only then
     4. send         to all logs, until the policy is met
@@ -31,6 +32,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -49,9 +51,10 @@ from ctlog.issuance.issue import (
     precertificate,
     precertificate_submission,
 )
-from ctlog.issuance.journal import Begun, Finished, Journal
+from ctlog.issuance.journal import Begun, Entry, Finished, Journal
 from ctlog.issuance.ordered import Build
 from ctlog.issuance.orders import BadOrder, Order
+from ctlog.x509.der import parse_certificate
 
 GROUP = 64  # orders that take each step together
 GROUPS = 24  # such groups under way at once: what keeps signer, disk and logs busy while others are waited for
@@ -251,6 +254,8 @@ class BulkIssuer:
                     tell(one, NotIssued(order.line, order.id, error.reason, str(error)))
             elif entry.content != one.content:
                 tell(one, _other_content(order))
+            elif (late := _ended(entry, self._logs.clock())) is not None:
+                tell(one, NotIssued(order.line, order.id, "expired", late))
             elif entry.is_finished:
                 issued = Issued(order.line, order.id, entry.certificate, entry.scts, not self._detached, before=True)
                 if self._submit_final and not entry.is_logged:
@@ -358,6 +363,16 @@ def _twin(order: Order, outcome: Outcome | None) -> Outcome | None:
     if isinstance(outcome, Issued):
         return replace(outcome, line=order.line, before=True)
     return None if outcome is None else replace(outcome, line=order.line)
+
+
+def _ended(entry: Entry, now_ms: int) -> str | None:
+    """What is said of an order whose certificate is of no use any more; None while it is good."""
+    until_ms = parse_certificate(entry.certificate or entry.submitted).not_after_ms
+    if until_ms is None or now_ms < until_ms + 1000:  # the last second is included (RFC 5280 section 4.1.2.5)
+        return None
+    what = "its certificate, issued in an earlier run," if entry.is_finished else "what was begun for it"
+    day = datetime.fromtimestamp(until_ms / 1000, UTC).date()
+    return f"{what} ended on {day}; a new certificate is a new order, with an id of its own"
 
 
 def _other_content(order: Order) -> NotIssued:

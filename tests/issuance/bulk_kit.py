@@ -101,6 +101,7 @@ class Ca:
         self.submit_final = submit_final
         self.logs = [WatchedLog(seed) for seed in range(1, count + 1)]
         self.policy = SubmissionPolicy(**({"grace_s": 0.0} | policy))
+        self.now = NOW
         self.build: Build = delegate_orders(AUTHORITY, TERMS)
         self.certificates: dict[int, set[bytes]] = {}
         """By line, all that were ever handed out."""
@@ -123,7 +124,7 @@ class Ca:
         open_journal(self.path, AUTHORITY, detached=self.detached).close()
         journal = WatchedJournal(self.path, {}, world)
         destinations: Any = [Destination(log, f"operator {at}") for at, log in enumerate(self.logs)]  # type: ignore[arg-type]
-        several = Several(destinations, self.policy, lambda: NOW)
+        several = Several(destinations, self.policy, lambda: self.now)
         issuer = BulkIssuer(AUTHORITY, several, journal, self.build, detached=self.detached,
                             submit_final=self.submit_final)  # fmt: skip
         try:

@@ -17,14 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from ctlog.client.log_client import GaveUp
 from ctlog.client.sct import embedded_scts, verify_embedded_sct, verify_sct
 from ctlog.errors import FrozenError, RefusedError, SctError, TransportError, UsageError
-from ctlog.issuance import Authority, Key, bulk
-from ctlog.issuance.bulk import Final, open_journal
+from ctlog.issuance import DAY_MS, Authority, Key, bulk
+from ctlog.issuance.bulk import Final, NotIssued, open_journal
 from ctlog.issuance.keys import ECDSA_SHA256
+from ctlog.issuance.ordered import delegate_orders
 from ctlog.issuance.orders import BadOrder, Order
 from ctlog.wire.rfc6962 import parse_sct_list
 from ctlog.x509.der import parse_certificate
 from ctlog.x509.precert import is_precertificate, tbs_of_final, tbs_of_precertificate
-from tests.issuance.bulk_kit import Ca, World, order
+from tests.issuance.bulk_kit import TERMS, Ca, World, order
 from tests.issued import AUTHORITY, CA_KEY, NOW, check_chain
 
 
@@ -78,6 +79,32 @@ async def test_a_second_run_gives_the_same_and_asks_nobody(path: Path) -> None:
     }
     assert {n: one.sct_list for n, one in second.items() if n <= 80} == {n: one.sct_list for n, one in first.items()}
     assert Counter(one.before for one in second.values()) == {True: 80, False: 10}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+async def test_what_has_ended_is_never_handed_out_again(path: Path, finished: bool) -> None:
+    """To the last second of its certificate an order is good; then it is refused, and a new id is a new order."""
+    ca = Ca(path)
+    if finished:
+        first = ca.issued(await ca.run([order(1, id="a")]))
+    else:
+        ca.logs[0].answer = lambda submission: GaveUp(TransportError("down"))
+        with pytest.raises(TransportError):
+            await ca.run([order(1, id="a")])
+        ca.logs[0].answer = lambda submission: None
+    seen = [len(log.seen) for log in ca.logs]
+    ca.now = NOW + 7 * DAY_MS - 1
+    if finished:
+        assert ca.issued(await ca.run([order(1, id="a")]))[1].certificate == first[1].certificate
+    ca.now += 1
+    (refused,) = await ca.run([order(1, id="a")])
+    assert isinstance(refused, NotIssued)
+    assert (refused.line, refused.id, refused.reason) == (1, "a", "expired")
+    assert "ended on " in refused.sentence
+    assert [len(log.seen) for log in ca.logs] == seen
+    ca.build = delegate_orders(AUTHORITY, TERMS._replace(clock=lambda: ca.now))
+    assert ca.refused(await ca.run([order(1, id="a"), order(2, id="b")])) == {1: "expired"}
+    assert set(ca.certificates) == ({1, 2} if finished else {2})
 
 
 async def test_orders_are_read_as_they_are_needed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
