@@ -23,7 +23,7 @@ from monitor.alert_text import LISTED, alert_text
 from monitor.entry import Entry, describe_issuer
 from monitor.items import Item
 from monitor.reading_roles import EXACT, UNREADABLE
-from monitor.rules.values import DAY_MS, S4, Context, say, say_claim, say_time
+from monitor.rules.values import DAY_MS, S4, Context, say, say_claim, say_issuer, say_name, say_time
 from monitor.rules.verdict import FOLDS_INTO, Verdict
 from monitor.watchlist import Hit
 
@@ -221,8 +221,8 @@ def _key(entry: Entry, context: Context) -> dict[str, Any]:
         "sha256": entry.key_hash.hex(),
         "known_for_item": known,
         "first_seen": say_time(first.logged_ms) if first else "",
-        "first_issuer": say(first.issuer) if first else "",
-        "first_holder": say(first.holder) if first else "",
+        "first_issuer": say_issuer(first.issuer) if first else "",
+        "first_holder": say_name(first.holder) if first else "",
         "times_seen": len(context.key_uses),
     }
 
@@ -258,7 +258,9 @@ def alert_summary(document: Mapping[str, Any]) -> str:
     """One line, for a subject: whom it concerns, by whom, and the question."""
     item, issuer = document["item"], document["issuer"]["text"]
     if item is None:
-        return f"S{document['severity']} {document['rule']}: {_cut(document['rules'][0]['reason'], 120)}"
+        whom = f" for {document['claims']['first'][0]['text']}" if document["claims"]["first"] else ""
+        start = f"S{document['severity']} {document['rule']}, certificate by {issuer}{whom}"
+        return f"{start}: {_cut(document['rules'][0]['reason'], 120)}"
     if item["reading"] == UNREADABLE:
         return f"S{document['severity']} an unreadable certificate by {issuer} may concern {item['group']}"
     what = item["text"] if item["items"] == 1 else f"{item['items']:,} of {item['group']}"

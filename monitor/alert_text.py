@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from monitor.rules.values import say_issuer, say_name
 
 LISTED = 20
 """Claims of a certificate that are listed."""
@@ -128,8 +130,7 @@ def _yours(document: Mapping[str, Any]) -> list[str]:
     if document["holder"]:
         found.append(f"It says that it was made out to: {document['holder']}")
     if expected["issuers"]:
-        names = [name.partition(" @ ")[0] for name in expected["issuers"]]
-        found.append(f"Issued so far by: {_list(names, expected['issuers_from'])}")
+        found.append(f"Issued so far by: {_list(expected['issuers'], expected['issuers_from'], say_issuer)}")
     found.append("If it is yours, tell whoever runs this monitor, and you are not told of it again:")
     return [*found, command(document, "alerts authorise", document["id"][:12])]
 
@@ -190,8 +191,8 @@ def _sections(document: Mapping[str, Any]) -> Iterable[tuple[str, list[tuple[str
     ]
     count = expected["certificates_seen"]
     yield "Expected", [
-        ("issuers", _list(expected["issuers"], expected["issuers_from"])),
-        ("holders", _list(expected["holders"], expected["holders_from"])),
+        ("issuers", _list(expected["issuers"], expected["issuers_from"], say_issuer)),
+        ("holders", _list(expected["holders"], expected["holders_from"], say_name)),
         ("keys", f"{expected['keys_registered']} registered" if expected["keys_registered"] else ""),
         ("seen before", f"{count:,} certificate{'' if count == 1 else 's'}"),
     ]
@@ -206,7 +207,8 @@ def _sections(document: Mapping[str, Any]) -> Iterable[tuple[str, list[tuple[str
         ("key first", _first_use(key)),
     ]
     size, shown = log["proven_in"], command(document, "alerts show", f"{document['id'][:12]} --pem")
-    where = "seen, not proven yet" if size is None else f"proven in the tree of {size:,} entries"
+    entries = "entry" if size == 1 else "entries"
+    where = "seen, not proven yet" if size is None else f"proven in the tree of {size:,} {entries}"
     yield "Where it is logged", [
         ("log", log["name"]),
         ("log id", log["id"]),
@@ -234,9 +236,11 @@ def _first_use(key: Mapping[str, Any]) -> str:
     if not key["first_seen"]:
         return "not seen before" if key["sha256"] else ""
     times = f", {key['times_seen']:,} times" if key["times_seen"] > 1 else ""
-    return f"{key['first_seen']}, by {key['first_issuer']}, for {key['first_holder'] or 'no named holder'}{times}"
+    whom = f"for {key['first_holder']}" if key["first_holder"] else "without a holder's name"
+    return f"{key['first_seen']}, by {key['first_issuer']}, {whom}{times}"
 
 
-def _list(names: Iterable[str], source: str) -> str:
-    shown = ", ".join(names)
+def _list(names: Iterable[str], source: str, say_normal: Callable[[str], str]) -> str:
+    """Names as the owner wrote them; of learned ones only the normal form is known."""
+    shown = ", ".join(names if source == "owner" else map(say_normal, names))
     return f"{shown} ({'as you said' if source == 'owner' else 'as seen so far'})" if shown else ""

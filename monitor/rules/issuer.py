@@ -16,13 +16,29 @@ from monitor.holder import normalise, organisation
 from monitor.items import CODE, HOLDER, ISSUER, KEY, Item
 from monitor.reading_roles import EXACT
 from monitor.rules.baseline import FIRST, LEARNED, NEW, REPORTED, holder_standing, is_before, issuer_standing
-from monitor.rules.values import OPERATOR, S1, S2, S3, S4, Context, Finding, Severity, say, say_claim, say_day, sentence
+from monitor.rules.values import (
+    OPERATOR,
+    S1,
+    S2,
+    S3,
+    S4,
+    Context,
+    Finding,
+    Severity,
+    say,
+    say_claim,
+    say_day,
+    say_issuer,
+    say_name,
+    sentence,
+)
 from monitor.watchlist import Hit
 
 NARROW = 100
 """Numbers that an entry may cover and still be as grave as one for a single number."""
 
 ASK = "Ask your provider whether it was requested; if not, demand its revocation from {issuer}, and tell the STI-PA."
+ASK_NOBODY = "Ask your provider whether it was requested; if not, show them this: who issued it is not known."
 
 
 def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
@@ -30,7 +46,7 @@ def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if hit is None or hit.reading != EXACT or hit.item.kind == ISSUER or is_before(entry, hit.item):
         return None
     item, issuer = hit.item, say(describe_issuer(entry))
-    action = ASK.format(issuer=issuer)
+    action = ASK.format(issuer=issuer) if entry.issuers else ASK_NOBODY
     standing = issuer_standing(entry, item, context.profile, context.authorised.issuers)
     if standing == FIRST:
         if not item.is_numeric and item.kind != CODE:
@@ -89,8 +105,9 @@ def t03(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     standing = holder_standing(entry, item, context.profile)
     grave = S3 if item.kind == CODE else S1
     action = f"Ask {say(describe_issuer(entry))} on what grounds it certified {holder}."
+    action = action if entry.issuers else ASK_NOBODY
     if standing == NEW:
-        usual = [say(name) for name in item.expect.holders or context.profile.holders]
+        usual = list(map(say, item.expect.holders)) or list(map(say_name, context.profile.holders))
         known = f"; so far: {', '.join(usual[:3])}" if usual else ""
         return Finding("T-03", grave, sentence(f"{say_claim(hit.claim)} is certified for {holder}{known}."), action)
     if standing == REPORTED:
@@ -114,8 +131,8 @@ def t09(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if not valid or own in valid:
         return None
     severity = S4 if told_of_issuers(entry) in context.profile.told else S2
-    others = ", ".join(say(issuer) for issuer in sorted(valid)[:3])
-    reason = f"Beside {others}, {say(describe_issuer(entry))} now has a valid certificate for {hit.item.text}."
+    others = ", ".join(say_issuer(issuer) for issuer in sorted(valid)[:3])
+    reason = f"Certificates for {hit.item.text} by {others} are valid at the same time."
     return Finding("T-09", severity, reason, "Find out whether a second device, app or provider is really in use.")
 
 

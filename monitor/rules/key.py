@@ -20,7 +20,20 @@ from monitor.items import ISSUER
 from monitor.rcs import OID_CLIENT_USAGE, holds_proof, read_participant, read_provisioning, vendor_of
 from monitor.reading_roles import EXACT
 from monitor.rules.baseline import is_before
-from monitor.rules.values import OPERATOR, OWNER, S1, S2, Context, Finding, PastClaim, say, say_day
+from monitor.rules.values import (
+    OPERATOR,
+    OWNER,
+    S1,
+    S2,
+    Context,
+    Finding,
+    PastClaim,
+    say,
+    say_day,
+    say_issuer,
+    say_label,
+    say_name,
+)
 from monitor.watchlist import Hit
 
 RSA_BITS = 2048
@@ -115,23 +128,27 @@ def t16(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if not entry.key_hash or (hit is not None and hit.item.kind == ISSUER):
         return None
     own = set(map(format_label, entry.labels))
-    other = next((use for use in context.key_uses if _is_anothers(use, entry, own)), None)
+    same = {(claim.log_id, claim.log_index) for claim in context.claims}  # of the same number, or of a block with it
+    other = next((use for use in context.key_uses if _is_anothers(use, entry, own, same)), None)
     if other is None:
         return None
-    where = other.label.decode("latin-1").partition(":")[2] or "another number or code"
-    reason = (
-        f"The same key was certified for {say(entry.holder) or 'a holder without a name'}, and for "
-        f"{say(other.holder) or 'a holder without a name'} with {say(where)} on {say_day(other.logged_ms)}."
-    )
+    where, day = say_label(other.label), say_day(other.logged_ms)
+    if entry.holder_key and other.holder:
+        names = f"for {say(entry.holder)}, and for {say_name(other.holder)} with {where}"
+    else:  # whose they are is not known: the issuers are, and they are two
+        names = f"by {say(describe_issuer(entry))}, and by {say_issuer(other.issuer)} for {where}"
+    reason = f"The same key was certified {names} on {day}."
     action = "Warn both holders: whoever has the key can speak for both; have both certificates revoked."
     return Finding("T-16", S1, reason, action, OWNER if hit and hit.reading == EXACT else OPERATOR)
 
 
-def _is_anothers(use: PastClaim, entry: Entry, own: set[bytes]) -> bool:
+def _is_anothers(use: PastClaim, entry: Entry, own: set[bytes], same: set[tuple[bytes, int]]) -> bool:
     if use.label in own or not entry.key_hash.startswith(use.key):
         return False
-    if not use.holder and not entry.holder_key:
-        return use.issuer != entry.issuer.text  # devices without a name: one issuer's are one vendor's affair
+    if not use.holder or not entry.holder_key:
+        # A holder who is not named is nobody else. What one issuer certified is one vendor's affair; a key that comes
+        # from two issuers for numbers of which none is the other's is somebody's mistake, whoever they are.
+        return use.issuer != entry.issuer.text and (use.log_id, use.log_index) not in same
     return not same_holder(use.holder, entry.holder_key)
 
 

@@ -44,18 +44,19 @@ def t10(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         return None
     if not entry.key_hash or context.profile.knows_key(entry.key_hash):
         return None
-    action = "Compare with your carrier's notice; if you changed nothing, your number may have been taken over."
     events = [event for event in context.events if _concerns(event, hit.claim)]
     for event in events:
         if _is_soon_after(entry.not_before_ms, event.at_ms) or _is_soon_after(entry.timestamp_ms, event.at_ms):
             what = _EVENTS.get(event.kind, say(event.kind))
             reason = f"A certificate with a new key came within 72 hours after +{event.number} {what}."
+            action = "Compare with your carrier's notice; if you changed nothing, your number may have been taken over."
             return Finding("T-10", S1, reason, action)
     if events or context.profile.count == 0:
         return None
     standing = issuer_standing(entry, hit.item, context.profile, context.authorised.issuers)
     if standing in (NEW, REPORTED) and _is_soon_after(entry.timestamp_ms, context.profile.last_ms):
         reason = f"Issuer and key of {hit.item.text} both changed within 72 hours after its last renewal."
+        action = "If you changed nothing, your number may have been taken over: ask your carrier at once."
         return Finding("T-10", S1, reason, action)
     return None
 

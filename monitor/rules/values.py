@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
 
-from ctlog.tn.labels import fold_code
+from ctlog.tn.labels import ONE, PREFIX, SPC, fold_code
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber, contains
 from monitor.holder import normalise
 from monitor.rules.baseline import EMPTY_PROFILE, Profile
 
 OWNER, OPERATOR = "owner", "operator"
+NO_ROOT = "no accepted root"
+"""What stands for the root in `IssuerId.text` where signatures lead to none."""
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -205,6 +207,29 @@ def say_claim(claim: Claim | None) -> str:
     if isinstance(claim, ServiceProviderCode):
         return f"the code {say(claim.code)}"
     return f"the number +{claim.digits}" if isinstance(claim, TelephoneNumber) else "the item"
+
+
+def say_label(label: bytes) -> str:
+    """Write a label (`ctlog.tn.labels`) for people, as far as it is one of those that are asked about."""
+    kind, _, value = label.decode("latin-1").partition(":")
+    if kind == ONE:
+        return f"+{say(value)}"
+    if kind == PREFIX:
+        return f"numbers of the form +{say(value)}"
+    return f"the code {say(value)}" if kind == SPC else "another number or code"
+
+
+def say_name(normal: str) -> str:
+    """Write a name of which only the normal form (`monitor.holder`) is kept: as names are written, word by word."""
+    return say(" ".join(word[:1].upper() + word[1:] for word in normal.split(" ")))
+
+
+def say_issuer(text: str) -> str:
+    """Write `IssuerId.text` for people: the name alone, or that nobody vouches for it."""
+    name, *above = text.split(" @ ")
+    if name == NO_ROOT:
+        return "somebody unknown"
+    return f"somebody who says to be {say_name(name)}" if NO_ROOT in above else say_name(name)
 
 
 def say_day(ms: int | None) -> str:

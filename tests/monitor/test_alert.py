@@ -65,11 +65,11 @@ def test_the_common_block_is_there():
         ROGUES.fingerprint.hex(),
         "2026-11-10T14:13:20Z to 2027-02-08T14:13:19Z",
         ROGUES.key_hash.hex(),
-        "2026-09-21T14:13:20Z, by rightful ca @ us-shaken, for example",
+        "2026-09-21T14:13:20Z, by Rightful Ca, for Example",
         "log.example",
         ROGUES.log_id.hex(),
         "proven in the tree of 1,234 entries",
-        "rightful ca @ us-shaken (as seen so far)",
+        "Rightful Ca (as seen so far)",
         ROGUES.issuance.hex(),
         ALERT.id,
     ):
@@ -130,7 +130,7 @@ def test_other_issuances_items_rules_and_addressees_are_others():
 def test_operators_have_no_item():
     alert = alert_of(ROGUES, None, known_issuers=frozenset(["x"]))
     assert (alert.addressee, alert.channels, alert.item) == ("operator", (), "")
-    assert alert.summary.startswith("S1 T-19: Rogue CA was never seen")
+    assert alert.summary.startswith(f"S1 T-19, certificate by Rogue CA for the number +{N}: Rogue CA was never seen")
     assert "your item" not in alert.text()
 
 

@@ -33,7 +33,7 @@ def test_a_person_finds_what_happened_whether_it_is_his_what_to_do_and_whom_to_c
         "Is it yours? It may be. Did you, your provider",
         "around 2026-11-10? Ask whoever would know.",
         "It says that it was made out to: Example Inc",
-        "Issued so far by: rightful ca (as seen so far)",
+        "Issued so far by: Rightful Ca (as seen so far)",
         f"ctlog-monitor alerts authorise {ALERT.id[:12]}",
         "What to do: Ask your provider whether it was requested; if not, demand its revocation",
         "do not rely on codes that are sent to the number by SMS",

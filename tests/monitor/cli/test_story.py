@@ -19,7 +19,7 @@ def test_the_whole_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert run(["story", "--quick", "--keep", str(tmp_path / "kept")]) == 0
     out = capsys.readouterr().out
     told = out.partition("--- What reaches you ")[2]
-    for words in ("S1 +12025550123: certificate by Rogue (for tests): not yours?", "[T-01, S1]",
+    for words in ("S1 +12025550123: certificate by Rogue (for tests): not yours?", "[T-01 with T-09, S1]",
                   "Rogue (for tests) is none of the issuers that you expect for +12025550123.", "What to do: ",
                   "abuse@rogue.example", "entry         2, proven in the tree of 3 entries"):  # fmt: skip
         assert words in told

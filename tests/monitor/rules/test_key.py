@@ -144,8 +144,8 @@ def test_t16_one_key_under_two_holders():
     used = past(code_entry("683G", "Other Carrier"), b"spc:683G")
     found = findings(code_entry(), CODE, key_uses=(used,))["T-16"]
     assert found.severity == 1
-    assert "683G" in found.reason
-    assert "other carrier" in found.reason
+    reason = "The same key was certified for Example Inc, and for Other Carrier with the code 683G on 2026-09-21."
+    assert found.reason == reason
 
 
 def test_t16_near_misses():
@@ -163,7 +163,22 @@ def test_t16_devices_without_a_name_share_a_key_only_under_one_vendor():
     other = past(number_entry([number], who=who), b"one:12025550124")
     assert "T-16" not in severities(number_entry(who=who), MINE, key_uses=(other,))
     elsewhere = past(number_entry([number], ROGUE, who=who), b"one:12025550124")
-    assert severities(number_entry(who=who), MINE, key_uses=(elsewhere,))["T-16"] == 1
+    found = findings(number_entry(who=who), MINE, key_uses=(elsewhere,))["T-16"]
+    assert found.severity == 1
+    assert found.reason.startswith("The same key was certified by Rightful CA, and by Rogue Ca for +12025550124 on")
+
+
+def test_t16_a_holder_who_is_not_named_is_nobody_else():
+    """A range's certificate with a name and one for a number in it without: one issuer, or the same numbers."""
+    who = subject("", cn="3f2b7c1e-9f44-4f0a-8e0e-3d6d2f6f8a11")
+    of_range = past(number_entry(holder="Example VoIP"), b"prefix:120255501xx")
+    assert "T-16" not in severities(number_entry(who=who), MINE, key_uses=(of_range,))
+    of_number = past(number_entry([TelephoneNumber("12025550124")], who=who), b"one:12025550124")
+    assert "T-16" not in severities(number_entry(holder="Example VoIP"), MINE, key_uses=(of_number,))
+    elsewhere = past(number_entry(ca=ROGUE, holder="Example VoIP"), b"prefix:120255501xx")
+    assert "T-16" not in severities(number_entry(who=who), MINE, key_uses=(elsewhere,), claims=(elsewhere,))
+    apart = past(number_entry(ca=ROGUE, holder="Example VoIP"), b"prefix:120255502xx")
+    assert severities(number_entry(who=who), MINE, key_uses=(apart,))["T-16"] == 1
 
 
 # T-18 ----------------------------------------------------------------------------------------------------------------

@@ -36,6 +36,13 @@ def test_t10_issuer_and_key_both_new_soon_after_a_renewal(day, fires):
     assert ("T-10" in severities(number_entry(ca=ROGUE, day=day, key_number=1), MINE, profile=profile)) is fires
 
 
+def test_t10_speaks_of_a_carriers_notice_only_where_there_was_an_event():
+    profile, stolen = learned(MINE, number_entry()), number_entry(ca=ROGUE, day=1, key_number=1)
+    assert "notice" not in findings(stolen, MINE, profile=profile)["T-10"].action
+    ported = (Event("port", "+" + N, NOW_MS),)
+    assert "notice" in findings(number_entry(key_number=1), MINE, events=ported)["T-10"].action
+
+
 def test_t10_near_misses_without_events():
     """Only the key is new; only the issuer; it is a code, which nobody ports."""
     profile = learned(MINE, number_entry())

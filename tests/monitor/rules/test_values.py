@@ -5,7 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
-from monitor.rules.values import CodeTable, Revocations, Revoked, say, say_claim, say_day, sentence
+from monitor.rules.values import (
+    CodeTable,
+    Revocations,
+    Revoked,
+    say,
+    say_claim,
+    say_day,
+    say_issuer,
+    say_label,
+    say_name,
+    sentence,
+)
 
 
 @given(st.text())
@@ -20,6 +31,28 @@ def test_texts():
     assert say("x" * 100, 5) == "xxxxx..."
     assert sentence("the end") == "The end"
     assert sentence("") == ""
+
+
+def test_what_is_stored_in_a_normal_form_is_no_id_in_a_sentence():
+    assert say_name("example telephone") == "Example Telephone"
+    assert say_issuer("carrier for tests @ story") == "Carrier For Tests"
+    assert say_issuer("delegate @ root ca @ us-shaken") == "Delegate"
+    assert say_issuer("example @ no accepted root") == "somebody who says to be Example"
+    assert say_issuer("no accepted root") == "somebody unknown"
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        (b"one:12025550123", "+12025550123"),
+        (b"prefix:120255501xx", "numbers of the form +120255501xx"),
+        (b"spc:683G", "the code 683G"),
+        (b"", "another number or code"),
+        (b"unindexable", "another number or code"),
+    ],
+)
+def test_labels(label, text):
+    assert say_label(label) == text
 
 
 def test_claims():
