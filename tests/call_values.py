@@ -18,6 +18,7 @@ from ctlog.wire.b64 import format_base64
 from ctlog.wire.passport import format_header, format_passport
 from ctlog.wire.rfc6962 import EntryType, SignedEntry, format_sct
 from ctlog.x509.chain import Roots, accepted_root
+from ctlog.x509.der import format_tlv, oid
 from tests.wire_values import TestLog
 
 NOW = 1_795_000_000_000  # 2026-11-18
@@ -96,6 +97,13 @@ def number_tbs(
         issuance.END_ENTITY, usage or issuance.DIGITAL_SIGNATURE, issuance.subject_key_id(who.spki),
         issuance.authority_key_id(authority.key_id), issuance.tn_auth_list(tn or issuance.one(NUMBER)), *extensions,
     ))  # fmt: skip
+
+
+def referring(*urls: str) -> bytes:
+    """The extension of a scope by reference (RFC 8226 section 10.1), to these lists."""
+    method = format_tlv(0x06, oid("1.3.6.1.5.5.7.48.14"))
+    places = (format_tlv(0x30, method + format_tlv(0x86, url.encode())) for url in urls)
+    return issuance.extension("1.3.6.1.5.5.7.1.1", format_tlv(0x30, b"".join(places)))
 
 
 def trust(policy: CallPolicy | None = None, found: LogList | None = None, roots: Sequence[bytes] = (ROOT,)) -> Trust:

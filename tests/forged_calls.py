@@ -18,7 +18,7 @@ from ctlog.issuance import DAY_MS, Authority, Key, Subject
 from ctlog.tn.claim_constraints import ClaimConstraints
 from ctlog.wire.passport import format_header, format_passport
 from ctlog.wire.rfc6962 import EntryType, SignedEntry, format_sct
-from ctlog.x509.der import format_tlv, oid
+from tests.call_values import referring
 from tests.wire_values import TestLog
 
 
@@ -47,6 +47,7 @@ class Forgery(NamedTuple):
 
 
 CALLED = "13035550199"
+MANY = tuple(f"https://numbers.example/{at}" for at in range(400))
 
 
 def claims(world: World, **others: Any) -> dict[str, Any]:
@@ -111,14 +112,6 @@ def _plain(world: World, *extensions: bytes) -> bytes:
     return world.carrier.leaf(who, (issuance.END_ENTITY, issuance.DIGITAL_SIGNATURE, *extensions))
 
 
-def _referring(count: int) -> bytes:
-    """The extension of a scope by reference (RFC 8226 section 10.1), to this many lists."""
-    method = format_tlv(0x06, oid("1.3.6.1.5.5.7.48.14"))
-    urls = (f"https://numbers.example/{at}".encode() for at in range(count))
-    places = (format_tlv(0x30, method + format_tlv(0x86, url)) for url in urls)
-    return issuance.extension("1.3.6.1.5.5.7.1.1", format_tlv(0x30, b"".join(places)))
-
-
 def _promised(world: World, tbs: bytes, *, log: TestLog | None = None, authority: Authority | None = None,
               after_ms: int = -1000) -> tuple[bytes, ...]:  # fmt: skip
     """A chain whose certificate has an SCT of a log of the forger's."""
@@ -155,7 +148,7 @@ def _of_the_certificate(world: World) -> list[Forgery]:
         Forgery(call(precertificate), "precertificate"),
         Forgery(call(_promised(world, below_it, authority=precert_signer)), "issued-by-precert-signer"),
         Forgery(call(_promised(world, message, authority=world.carrier)), "no-scope"),
-        Forgery(call(_promised(world, _plain(world, _referring(400)), authority=world.carrier)), "too-many-lists"),
+        Forgery(call(_promised(world, _plain(world, referring(*MANY)), authority=world.carrier)), "too-many-lists"),
         Forgery(call(_promised(world, ocsp, authority=world.carrier)), "extended-key-usage"),
         Forgery(call(world.authority.chain), "not-an-end-entity"),
         Forgery(call(_promised(world, outside), orig={"tn": "19005550100"}), "scope-exceeds-issuer"),

@@ -30,7 +30,6 @@ from ctlog.verify_service import (
     parse_question,
 )
 from ctlog.wire.b64 import format_base64
-from ctlog.x509.der import format_tlv, oid
 from tests.call_values import (
     CA,
     CALLED,
@@ -43,6 +42,7 @@ from tests.call_values import (
     claims,
     logged,
     number_tbs,
+    referring,
     sct,
     signed,
     subject,
@@ -320,10 +320,7 @@ async def test_lists_of_numbers_are_fetched_only_if_wanted():
 
 def by_reference(*urls: str) -> tuple[bytes, ...]:
     """A logged certificate whose numbers lie at these places, with its CA."""
-    method = format_tlv(0x06, oid("1.3.6.1.5.5.7.48.14"))
-    places = b"".join(format_tlv(0x30, method + format_tlv(0x86, url.encode())) for url in urls)
-    extension = issuance.extension("1.3.6.1.5.5.7.1.1", format_tlv(0x30, places))
-    return logged(CA.leaf(subject("many lists"), (issuance.END_ENTITY, extension))), CA.certificate
+    return logged(CA.leaf(subject("many lists"), (issuance.END_ENTITY, referring(*urls)))), CA.certificate
 
 
 async def test_attack_lists_that_never_come():

@@ -13,8 +13,7 @@ from ctlog.issuance import Authority, Key
 from ctlog.tn.numbers import ServiceProviderCode, TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
 from ctlog.wire.passport import parse_passport
-from ctlog.x509.der import format_tlv, oid
-from tests.call_values import CA, NOW, NUMBER, ROOT_KEY, claims, signed, subject, trust
+from tests.call_values import CA, NOW, NUMBER, ROOT_KEY, claims, referring, signed, subject, trust
 
 POLICY = CallPolicy(scts=None)
 TRUST = trust(POLICY)
@@ -109,9 +108,7 @@ def test_nobody_can_tell_unless_the_list_is_brought():
 
 
 def test_of_several_lists_one_is_enough():
-    method = format_tlv(0x06, oid("1.3.6.1.5.5.7.48.14"))
-    places = (format_tlv(0x30, method + format_tlv(0x86, url.encode())) for url in (LIST, OTHER_LIST))
-    both = issuance.extension("1.3.6.1.5.5.7.1.1", format_tlv(0x30, b"".join(places)))
+    both = referring(LIST, OTHER_LIST)
     assert covered(both) == ("cannot-tell", "number-list-needed", "", [LIST, OTHER_LIST])
     assert covered(both, fetched={LIST: NOT_HELD}) == ("cannot-tell", "number-list-needed", "", [OTHER_LIST])
     assert covered(both, fetched={LIST: NOT_HELD, OTHER_LIST: HELD})[0] == "passed"
@@ -121,19 +118,12 @@ def test_of_several_lists_one_is_enough():
     assert covered(both, fetched={LIST: NOT_HELD, OTHER_LIST: failed})[1] == "number-list-unreachable"
 
 
-def referring(count: int) -> bytes:
-    """The extension that refers to so many lists."""
-    method = format_tlv(0x06, oid("1.3.6.1.5.5.7.48.14"))
-    urls = (f"https://numbers.example/{at}".encode() for at in range(count))
-    places = (format_tlv(0x30, method + format_tlv(0x86, url)) for url in urls)
-    return issuance.extension("1.3.6.1.5.5.7.1.1", format_tlv(0x30, b"".join(places)))
-
-
 def test_attack_a_certificate_that_has_us_fetch_four_hundred_lists():
-    assert len(covered(referring(coverage.MAX_LISTS))[3]) == coverage.MAX_LISTS
-    assert covered(referring(coverage.MAX_LISTS + 1)) == ("failed", "too-many-lists", "", [])
-    assert covered(referring(400)) == ("failed", "too-many-lists", "", [])
-    assert covered(referring(400), listed(issuance.one(NUMBER)))[2] == "number"
+    many = [f"https://numbers.example/{at}" for at in range(400)]
+    assert covered(referring(*many[: coverage.MAX_LISTS]))[3] == many[: coverage.MAX_LISTS]
+    assert covered(referring(*many[: coverage.MAX_LISTS + 1])) == ("failed", "too-many-lists", "", [])
+    assert covered(referring(*many)) == ("failed", "too-many-lists", "", [])
+    assert covered(referring(*many), listed(issuance.one(NUMBER)))[2] == "number"
 
 
 def test_a_list_beyond_what_the_ca_holds():
