@@ -2,8 +2,9 @@
 
 In scope: the loop around `monitor.rules`: contexts from history and state, profiles, one alert for each item and
 issuance however many certificates and logs show it. Judgements of all logs happen one after another, and each is stored
-before the next begins: otherwise two of them could learn over each other. Out of scope: the rules, and what an alert
-says (`monitor.alert`).
+before the next begins: otherwise two of them could learn over each other. What raises very many alerts is stored in
+parts, and the other logs have their turn in between; if it is read again after a crash, it raises the same. Out of
+scope: the rules, and what an alert says (`monitor.alert`).
 """
 
 from __future__ import annotations
@@ -24,16 +25,23 @@ from monitor.rules.values import OWNER, S4, Context, Snapshot
 from monitor.rules.verdict import Verdict
 from monitor.sources import Sources
 from monitor.state import State
-from monitor.state.rows import AlertRow, Authorisation, CertificateRow, EventRow, NewAlert
+from monitor.state.rows import Authorisation, CertificateRow, EventRow, NewAlert, Told
 from monitor.watchlist import Hit, Watchlist
 
 MAX_PROFILES = 65_536
 """Profiles that are kept in memory."""
+HELD = 64
+"""Alerts after which they are stored, and hits that are judged in between, each of which raises two at most: one
+certificate may have any number of hits, and an alert 90,000 octets."""
 MAX_REFERENCES = 4
 """References of one certificate that are fetched."""
 
 Write = Callable[[Entry, Hit | None, Verdict, Context], NewAlert]
 """Makes the alert that a verdict calls for."""
+
+
+_ToldOf = dict[tuple[str, str], list[Told]]
+"""(item, addressee) -> what they were told of one issuance."""
 
 
 class Case(NamedTuple):
@@ -49,9 +57,11 @@ class StateJudge:
     def __init__(
         self, state: State, past: Past, sources: Sources, watchlist: Callable[[], Watchlist],
         trust: Callable[[], Trust], write: Write, write_fault: Callable[[Place, bytes, Exception], list[NewAlert]],
-        now_ms: Clock,
+        now_ms: Clock, *, wake: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
+        """`wake` is called when alerts were stored here, before the position passed what raised them."""
         self._state = state
+        self._wake = wake
         self._past = past
         self._sources = sources
         self._watchlist = watchlist
@@ -101,8 +111,15 @@ class StateJudge:
             has_roots=len(self._trust().roots) > 0,
             filling=filling,
         )
-        for hit in hits or [None]:
-            await self._judge_for(entry, hit, common, found)
+        for at in range(0, max(len(hits), 1), HELD):
+            if len(found.alerts) >= HELD:
+                await self._store_part(found)
+                await self._begin(found)
+            part = hits[at : at + HELD] or [None]
+            told = await self._told(entry, part, found)
+            await self._load_profiles(part, found)
+            for hit in part:
+                self._judge_for(entry, hit, common, told, found)
         if entry.issuer.is_known:
             found.issuers.add(entry.issuer.text)
         if hits or snapshots:  # what stands at a reference may concern somebody later
@@ -116,6 +133,21 @@ class StateJudge:
         """See Judge."""
         if self._issuers is not None and not found.issuers <= self._issuers:
             self._issuers |= found.issuers
+
+    async def _store_part(self, found: Found) -> None:
+        """Store what was found so far, all of it or nothing, and let others have their turn. Raises StoreError."""
+        now_ms = self._now_ms()
+        if found.is_aside:
+            fresh = await self._state.alerts.raise_all(found.placeless(), now_ms)
+        else:
+            fresh = await self._state.audits.store_found(
+                found.alerts, now_ms, baselines=found.baselines, issuers=found.issuers, certificates=found.certificates
+            )
+            self.stored(found)
+        found.end()
+        found.alerts, found.baselines, found.issuers, found.certificates = [], {}, set(), []
+        if fresh:
+            self._wake()
 
     async def _begin(self, found: Found) -> None:
         """Wait for the turn, which lasts until what was found is stored or given up."""
@@ -131,49 +163,55 @@ class StateJudge:
             self._issuers = None
         self._turn.release()
 
-    async def _judge_for(self, entry: Entry, hit: Hit | None, common: Context, found: Found) -> None:
+    def _judge_for(self, entry: Entry, hit: Hit | None, common: Context, told_of: _ToldOf, found: Found) -> None:
         context = common
         if hit is not None:
             context = replace(
                 common,
-                profile=await self._profile(hit.item.id, found),
+                profile=self._profile(hit.item.id, found),
                 claims=self._past.claims(entry, hit.claim),
                 authorised=authorised_for(hit.item, self._authorisations),
                 events=events_for(hit.claim, self._events),
             )
         for verdict in verdicts(entry, hit, context):
             to = hit if verdict.to == OWNER else None  # the operator is told once, however many items it concerns
-            told = await self._told(entry, to, verdict.to, found)
+            told = told_of.setdefault((to.item.id if to is not None else "", verdict.to), [])
             if to is not None and not found.is_aside and not told:  # the other forms of an issuance teach nothing more
                 found.baselines[to.item.id] = format_profile(next_profile(entry, to, context, verdict))
             if told or (verdict.findings and (verdict.severity < S4 or to is not None)):
-                found.alerts.append(_joined(self._write(entry, to, verdict, context), told))
+                alert = _joined(self._write(entry, to, verdict, context), told)
+                found.alerts.append(alert)
+                told.append(Told(alert.id, alert.severity))
 
-    async def _profile(self, item: str, found: Found) -> Profile:
+    def _profile(self, item: str, found: Found) -> Profile:
         """As it is with what was found and is not stored yet."""
         if item in found.baselines:
             return parse_profile(found.baselines[item])
-        known = self._profiles.get(item)
-        if known is None:
-            stored = (await self._state.answers.baselines([item])).get(item)
+        return self._profiles[item]
+
+    async def _load_profiles(self, hits: Sequence[Hit | None], found: Found) -> None:
+        """Have the profiles of these at hand."""
+        if len(self._profiles) >= MAX_PROFILES:
+            self._profiles.clear()
+        names = {hit.item.id for hit in hits if hit is not None} - found.baselines.keys() - self._profiles.keys()
+        stored = await self._state.answers.baselines(sorted(names)) if names else {}
+        for name in names:
             try:
-                known = parse_profile(stored) if stored is not None else EMPTY_PROFILE
+                self._profiles[name] = parse_profile(stored[name]) if name in stored else EMPTY_PROFILE
             except MalformedError:  # of an earlier version: it is learned again
-                known = EMPTY_PROFILE
-            if len(self._profiles) >= MAX_PROFILES:
-                self._profiles.clear()
-            self._profiles[item] = known
-        return known
+                self._profiles[name] = EMPTY_PROFILE
 
-    async def _told(self, entry: Entry, hit: Hit | None, to: str, found: Found) -> list[AlertRow | NewAlert]:
-        """The alerts that there are for this issuance, to the same addressee."""
-        thread, item = entry.issuance.hex(), hit.item.id if hit is not None else ""
-        known: list[AlertRow | NewAlert] = [*await self._state.alerts.find(item=item, thread=thread)]
-        known += [each for each in found.alerts if (each.item, each.thread) == (item, thread)]
-        return [each for each in known if each.addressee == to]
+    async def _told(self, entry: Entry, hits: Sequence[Hit | None], found: Found) -> _ToldOf:
+        """The alerts that there are for this issuance, by item and addressee, stored or held."""
+        thread, items = entry.issuance.hex(), {"", *(hit.item.id for hit in hits if hit is not None)}
+        told = await self._state.alerts.told(thread, sorted(items))
+        for each in found.alerts:
+            if each.thread == thread and each.item in items:
+                told.setdefault((each.item, each.addressee), []).append(Told(each.id, each.severity))
+        return told
 
 
-def _joined(alert: NewAlert, told: Sequence[AlertRow | NewAlert]) -> NewAlert:
+def _joined(alert: NewAlert, told: Sequence[Told]) -> NewAlert:
     """One alert for each issuance: a second one for the same item is the first one again, unless it is graver."""
     same = next((each for each in told if each.severity <= alert.severity), None)
     return alert if same is None else replace(alert, id=same.id)

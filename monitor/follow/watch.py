@@ -55,6 +55,10 @@ class Found:
         """Whether there is anything to be stored at once."""
         return bool(self.alerts or self.baselines or self.issuers or self.certificates or self.at_end)
 
+    def placeless(self) -> list[NewAlert]:
+        """The alerts, of entries that have no place in the log: of a tree that contradicts the trusted one."""
+        return [replace(alert, log_index=None, proven=None) for alert in self.alerts]
+
     def end(self) -> None:
         """It was stored, or given up."""
         while self.at_end:
@@ -313,8 +317,7 @@ class Watch:
         found = Found(is_aside=True)
         try:
             await self._inspector.inspect(self.log, batch, None, found)
-            alerts = [replace(alert, log_index=None, proven=None) for alert in found.alerts]
-            if await self._state.alerts.raise_all(alerts, self._now_ms()):
+            if await self._state.alerts.raise_all(found.placeless(), self._now_ms()):
                 self._told()
         finally:
             found.end()

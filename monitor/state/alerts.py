@@ -21,6 +21,7 @@ from monitor.state.rows import (
     AlertRow,
     NewAlert,
     Sighting,
+    Told,
 )
 
 COLUMNS = (
@@ -59,6 +60,21 @@ class Alerts:
         return await self._database.read(
             lambda connection: [alert_row(row) for row in connection.execute(query, values)]
         )
+
+    async def told(self, thread: str, items: Sequence[str]) -> dict[tuple[str, str], list[Told]]:
+        """What was said of one issuance, by (item, addressee), the gravest first; "" is no item. Reads no bodies."""
+
+        def work(connection: sqlite3.Connection) -> dict[tuple[str, str], list[Told]]:
+            query = (
+                "SELECT item, addressee, id, severity FROM alerts WHERE thread = ? "
+                "AND item IN (SELECT value FROM json_each(?)) ORDER BY severity, id"
+            )
+            found: dict[tuple[str, str], list[Told]] = {}
+            for item, addressee, *row in connection.execute(query, (thread, json.dumps(list(items)))):
+                found.setdefault((item, addressee), []).append(Told(*row))
+            return found
+
+        return await self._database.read(work)
 
     async def count(self) -> dict[tuple[int, str], int]:
         """How many alerts there are by (severity, status)."""

@@ -115,6 +115,13 @@ class NewAlert:
     """AUTHORISED where an answer given beforehand covers it: it is stored, and nobody is told."""
 
 
+class Told(NamedTuple):
+    """Of an alert that there is: what a later one about the same issuance must know."""
+
+    id: str
+    severity: int
+
+
 class AlertRow(NamedTuple):
     """A stored alert. `proven`: the size of the tree in which its entry's inclusion was proven; None: only seen."""
 

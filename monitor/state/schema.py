@@ -1,4 +1,4 @@
-"""The tables of the state, version 1.
+"""The tables of the state, version 2.
 
 Whoever changes them raises `VERSION` and writes the step from the version before into `UPGRADES`; a state of a later
 version than the program knows refuses to start.
@@ -10,7 +10,7 @@ NULLs that are not there), and a state that is damaged refuses to start.
 from __future__ import annotations
 
 APPLICATION_ID = 0x63746D31  # "ctm1"
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -38,7 +38,7 @@ CREATE TABLE alerts (
     status TEXT NOT NULL, status_by TEXT NOT NULL DEFAULT '', status_note TEXT NOT NULL DEFAULT '', until_ms INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX alerts_by_time ON alerts (created_ms);
-CREATE INDEX alerts_by_thread ON alerts (thread);
+CREATE INDEX alerts_told ON alerts (thread, item, addressee, severity);
 CREATE INDEX alerts_unproven ON alerts (log_id, log_index) WHERE proven IS NULL AND log_index IS NOT NULL;
 CREATE INDEX alerts_snoozed ON alerts (until_ms) WHERE status = 'snoozed';
 CREATE TABLE sightings (
@@ -100,5 +100,7 @@ CREATE TABLE tasks (
 );
 """
 
-UPGRADES: dict[int, str] = {}
+UPGRADES: dict[int, str] = {
+    1: "CREATE INDEX alerts_told ON alerts (thread, item, addressee, severity); DROP INDEX alerts_by_thread",
+}
 """From this version to the next."""

@@ -1,17 +1,22 @@
 """monitor.judge: the whole way from a log's entry to one stored alert for each item and issuance."""
 
+import asyncio
 import json
 
 import pytest
 
 from ctlog import issuance
+from ctlog.errors import StoreError
 from ctlog.issuance import DAY_MS, Key, Subject
 from ctlog.tn.numbers import TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
+from monitor import judge
 from monitor.config import SourcesConfig
 from monitor.follow.followed import ENTRIES, TILES
 from monitor.rules.baseline import parse_profile
 from monitor.sources import Sources
+from monitor.state.audits import Audits
+from monitor.state.logs import Logs
 from monitor.state.rows import OPERATOR, OWNER, S1, S2
 from tests.cert_sim import CA, ROGUE, CertSim, number_tbs
 from tests.monitor_kit import Memory, rules_of
@@ -266,6 +271,104 @@ async def test_ten_thousand_numbers_in_one_certificate(memory):
     sim.publish()
     await kit.round(sim)
     assert [row.item for row in await kit.alerts(item=ITEM)] == [ITEM]
+
+
+OWNERS = 40
+CROWD = "".join(
+    f'[[watch]]\nname = "g{at}"\ntell = ["mail"]\nexpect = {{issuers = ["Nobody"]}}\n'
+    f'numbers = ["+1202555{2 * at:04d}", "+1202555{2 * at + 1:04d}"]\n'
+    for at in range(OWNERS)
+)
+
+
+def crowd(sim):
+    """One certificate for all numbers of many owners, by a CA that none of them expects."""
+    who = Subject(issuance.name(O="Mallory"), Key.from_number(21).spki, sim.now_ms, sim.now_ms + DAY_MS, 9)
+    tbs = issuance.delegate_leaf(ROGUE, who, issuance.one(*(f"1202555{at:04d}" for at in range(2 * OWNERS))))
+    sim.submit([ROGUE.precertificate(tbs), *ROGUE.chain])
+    sim.publish()
+
+
+async def owners_alerts(kit):
+    return [row for row in await kit.alerts() if row.addressee == OWNER]
+
+
+@pytest.fixture
+async def stored(memory, monkeypatch):
+    """How many alerts each transaction stores from now on, and of which log; "part": before the position passes."""
+    memory.restart(watch=CROWD)
+    monkeypatch.setattr(judge, "HELD", 8)
+    sizes: list[tuple[str | bytes, int]] = []
+    advance, store_found = Logs.advance, Audits.store_found
+
+    async def advancing(self, log_id, position, alerts, *args, **options):
+        sizes.append((log_id, len(alerts)))
+        return await advance(self, log_id, position, alerts, *args, **options)
+
+    async def storing(self, alerts, *args, **options):
+        sizes.append(("part", len(alerts)))
+        return await store_found(self, alerts, *args, **options)
+
+    monkeypatch.setattr(Logs, "advance", advancing)
+    monkeypatch.setattr(Audits, "store_found", storing)
+    return sizes
+
+
+async def test_attack_a_certificate_for_everyone_is_stored_in_parts(memory, stored):
+    """However many alerts one certificate raises, few are held at once, and each is told once."""
+    sim, kit = CertSim(), memory.kit
+    crowd(sim)
+    await kit.round(sim)
+    assert max(size for _, size in stored) < 3 * 8
+    assert [where for where, _ in stored].count("part") >= 4
+    alerts = await owners_alerts(kit)
+    assert len(alerts) == len({row.item for row in alerts}) == 2 * OWNERS
+    assert {(row.log_index, row.times_seen) for row in alerts} == {(0, 1)}
+
+
+async def test_attack_a_certificate_for_everyone_and_a_crash_between_its_parts(memory, stored, monkeypatch):
+    """What was stored stays, and the rest comes: the position did not pass it."""
+    sim = CertSim()
+    crowd(sim)
+    storing = Audits.store_found
+
+    async def failing(self, *args, **options):
+        if len(stored) == 3:
+            raise StoreError("killed")
+        return await storing(self, *args, **options)
+
+    monkeypatch.setattr(Audits, "store_found", failing)
+    with pytest.raises(StoreError):
+        await memory.kit.round(sim)
+    first = {row.item: row.id for row in await owners_alerts(memory.kit)}
+    assert 0 < len(first) < 2 * OWNERS
+    monkeypatch.setattr(Audits, "store_found", storing)
+    memory.restart(watch=CROWD)
+    await memory.kit.round(sim)
+    alerts = await owners_alerts(memory.kit)
+    assert len(alerts) == len({row.item for row in alerts}) == 2 * OWNERS
+    assert {row.item: row.id for row in alerts if row.item in first} == first
+
+
+async def test_attack_a_certificate_for_everyone_does_not_keep_other_logs_waiting(memory, stored, monkeypatch):
+    """Between its parts others are judged, and stored."""
+    sim, other = CertSim(), CertSim("two.example/log", secret=8)
+    crowd(sim)
+    other.add(0, ROGUE)
+    await memory.kit.watch(other)
+    storing, rounds = Audits.store_found, []
+
+    async def beginning(self, *args, **options):
+        if not rounds:
+            rounds.append(asyncio.create_task(memory.kit.round(other)))
+        return await storing(self, *args, **options)
+
+    monkeypatch.setattr(Audits, "store_found", beginning)
+    await memory.kit.round(sim)
+    await rounds[0]
+    assert (other.policy.key.log_id, 1) in stored
+    after = stored[stored.index((other.policy.key.log_id, 1)) :]
+    assert after.count(("part", 8)) > 2
 
 
 async def test_watching_nothing(memory):
