@@ -16,7 +16,7 @@ from monitor.follow.followed import Clock
 from monitor.following import Following, Progress
 from monitor.health import PREFIX, Behind, Failure, Trouble, Vitals, alerts, troubles
 from monitor.state import State
-from monitor.state.rows import MISBEHAVIOUR, NEW, ChannelRow, LogRow
+from monitor.state.rows import MISBEHAVIOUR, NEW, ChannelRow, LogRow, Position, Unbegun
 
 
 class Surroundings(NamedTuple):
@@ -30,6 +30,12 @@ class Surroundings(NamedTuple):
     sources: Callable[[], Mapping[str, Failure]]
     parts: Callable[[], Mapping[str, Failure]]
     mistake: Callable[[], str]
+    items: Callable[[], int | None] = lambda: None
+    """How many are watched."""
+    roots: Callable[[], int | None] = lambda: None
+    """How many [[roots]] there are."""
+    listed: Callable[[], bool] = lambda: False
+    """Whether there are logs to be read, or a list of them, whose descriptions may not be known yet."""
 
 
 class LogStatus(NamedTuple):
@@ -86,7 +92,7 @@ class Checkup:
         vitals = await self._vitals(now_ms)
         found = troubles(now_ms, vitals)
         is_open = await self._state.alerts.open_ids(PREFIX)
-        fresh = [trouble for trouble in found if trouble.id not in is_open]
+        fresh = [trouble for trouble in found if trouble.id not in is_open and not trouble.is_young]
         if fresh:
             await self._state.alerts.raise_all(alerts(fresh, self._around.operators(), now_ms), now_ms)
             self._told()
@@ -106,28 +112,28 @@ class Checkup:
         around, specs = self._around, self._around.specs()
         rows = [row for row in await self._state.logs.all() if row.log_id in specs]
         self._behind = {row.log_id: behind for row in rows if (behind := self._is_behind(row, now_ms))}
+        begun = await self._state.logs.added_ms()
+        waiting = await self._state.logs.unbegun()
+        known = {row.log_id for row in rows}
+        others = [unbegun_row(spec, waiting.get(log_id)) for log_id, spec in specs.items() if log_id not in known]
         return Vitals(
-            logs=rows,
+            logs=[*rows, *others],
             gaps=[gap for gap in await self._state.logs.gaps() if gap.log_id in specs],
-            added_ms=dict.fromkeys(specs, self._began_ms),
+            added_ms={each: begun.get(each, self._began_ms) for each in specs}
+            | {each: waiting[each].since_ms for each in specs if each in waiting and each not in known},
             mmd_ms={log_id: spec.mmd_ms for log_id, spec in specs.items()},
             behind=self._behind,
             channels=await self._state.outbox.channels(),
             configured=around.configured(),
-            sources={**around.sources(), **self._not_begun(rows)},
+            sources=around.sources(),
             parts=around.parts(),
             lost=around.lost(),
+            items=around.items(),
+            followed=len(specs) or int(around.listed()),
+            roots=around.roots(),
+            began_ms=self._began_ms,
             mistake=around.mistake(),
         )
-
-    def _not_begun(self, rows: Sequence[LogRow]) -> dict[str, Failure]:
-        """Logs that could not be begun with have no row yet."""
-        known = {row.log_id for row in rows}
-        return {
-            spec.name: Failure("it has never answered, and is not read", self._began_ms)
-            for log_id, spec in self._around.specs().items()
-            if log_id not in known
-        }
 
     def _is_behind(self, row: LogRow, now_ms: int) -> Behind | None:
         """Since when it is not read as far as it was at that time."""
@@ -141,7 +147,7 @@ class Checkup:
         return before._replace(per_s=progress.per_s, left_s=progress.left_s)
 
     async def _status(self, now_ms: int, vitals: Vitals, found: Sequence[Trouble]) -> Status:
-        rows = {row.log_id: row for row in vitals.logs}
+        rows = {row.log_id: row for row in await self._state.logs.all()}
         gaps = {log_id: sum(gap.hi - gap.lo for gap in vitals.gaps if gap.log_id == log_id) for log_id in rows}
         logs = [
             LogStatus(spec, rows.get(log_id), self._following.progress(log_id), gaps.get(log_id, 0))
@@ -152,3 +158,9 @@ class Checkup:
             await self._state.alerts.count(), await self._state.outbox.counts(), await self._state.audits.counts(),
             len(await self._state.audits.tasks()),
         )  # fmt: skip
+
+
+def unbegun_row(spec: LogSpec, why: Unbegun | None) -> LogRow:
+    """A log that is not begun yet, as a row like others: nothing is read, and it never answered."""
+    since_ms, error, reason = why or (None, "", "")
+    return LogRow(spec.log_id, spec.name, spec.url, 0, Position(), None, 0, None, since_ms, error, None, "", reason)

@@ -196,6 +196,9 @@ class Daemon:
             sources=lambda: {**self._sources_failing, **self._roster.failures},
             parts=lambda: self._parts.failing,
             mistake=self._mistake,
+            items=lambda: len(self.watchlist),
+            roots=lambda: len(self.setup.config.roots),
+            listed=lambda: self.setup.config.log_list is not None or bool(self.setup.config.logs),
         )
 
     # What the parts do ------------------------------------------------------------------------------------------------

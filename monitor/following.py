@@ -18,7 +18,7 @@ from ctlog.client.follow import Follower, TileFollower
 from ctlog.client.get_entries import EntriesFollower
 from ctlog.client.http_fetcher import HttpFetcher
 from ctlog.client.patient import PatientFetcher
-from ctlog.errors import CtlogError, NotFoundError, ProofError
+from ctlog.errors import CtlogError, NotFoundError, ProofError, StoreError
 from monitor.catalogue import LogSpec
 from monitor.follow.audit import Auditor
 from monitor.follow.begin import audit_path, begin
@@ -26,8 +26,9 @@ from monitor.follow.followed import TILES, Clock, Followed, Says
 from monitor.follow.heads import Heads
 from monitor.follow.inspect import EntryInspector, Shared
 from monitor.follow.misbehaviour import Accuser
-from monitor.follow.watch import Found, Pace, Watch
+from monitor.follow.watch import Found, Pace, Watch, reason_of
 from monitor.state import State
+from monitor.state.rows import LogRow
 
 RESTART_S = 30.0
 """After a fault of ours, a log's task begins again after so long."""
@@ -163,7 +164,7 @@ class Following:
         async with AsyncExitStack() as stack:
             fetcher = PatientFetcher(await self._reach(spec, stack))
             log = Followed(spec.name, spec.policy, spec.form, self._follower(spec, fetcher), fetcher)
-            row = await begin(log, self._state, spec.begin, self._now_ms())
+            row = await self._begin(log, spec)
             if (row.name, row.url) != (spec.name, spec.url):
                 await self._state.logs.rename(log.log_id, spec.name, spec.url)
             is_ready = await self._state.answers.get_meta(ready_key(log.log_id)) is not None
@@ -183,6 +184,16 @@ class Following:
                 await watch.run()
             finally:
                 self.running.pop(log.log_id, None)
+
+    async def _begin(self, log: Followed, spec: LogSpec) -> LogRow:
+        """Where it is, or begins; that it cannot be begun with is stored, for it has no row that could say so."""
+        try:
+            return await begin(log, self._state, spec.begin, self._now_ms())
+        except StoreError:
+            raise
+        except CtlogError as error:
+            await self._state.logs.not_begun(log.log_id, str(error), reason_of(error), self._now_ms())
+            raise
 
     def _follower(self, spec: LogSpec, fetcher: Fetcher) -> Follower:
         if spec.form == TILES:

@@ -27,6 +27,9 @@ UNPROVEN_MS = HOUR_MS
 LATE_MS = HOUR_MS
 PART_MS = 5 * MINUTE_MS
 """After so long a part of the monitor that fails is told."""
+TRANSPORT = "transport"
+WRONG_KEY = frozenset(("bad-signature", "wrong-origin", "unsigned"))
+"""Reasons for which a head is not that of the log that is configured."""
 SOURCE_MS = 6 * HOUR_MS
 """After so long an outside source that fails is told."""
 
@@ -43,6 +46,8 @@ class Trouble(NamedTuple):
     about: bytes = b""
     not_over: str = ""
     """A channel over which this cannot be told."""
+    is_young: bool = False
+    """It does not last long enough to be told; but nobody says meanwhile that all is well."""
 
     @property
     def id(self) -> str:
@@ -86,13 +91,21 @@ class Vitals:
     sources: Mapping[str, Failure] = field(default_factory=dict)
     parts: Mapping[str, Failure] = field(default_factory=dict)
     lost: Sequence[str] = ()
+    items: int | None = None
+    """How many are watched; None: not known."""
+    followed: int | None = None
+    """How many logs there are to be read; None: not known."""
+    roots: int | None = None
+    """How many [[roots]] are configured; None: not known."""
+    began_ms: int = 0
+    """Before that time nobody looked: that a log was silent then is none of its faults."""
     mistake: str = ""
     """What is wrong with the configuration or the watch list as they are in their files now; "" if nothing."""
 
 
 def troubles(now_ms: int, vitals: Vitals) -> list[Trouble]:
     """Everything that is not well."""
-    found: list[Trouble] = []
+    found = list(_of_setup(vitals))
     gaps: dict[bytes, list[Gap]] = {}
     for gap in vitals.gaps:
         gaps.setdefault(gap.log_id, []).append(gap)
@@ -125,22 +138,10 @@ def alerts(found: Iterable[Trouble], channels: Sequence[str], now_ms: int) -> li
 
 def _of_log(now_ms: int, log: LogRow, vitals: Vitals, gaps: Sequence[Gap]) -> Iterable[Trouble]:
     name = say(log.name)
-    contact = log.last_contact_ms
-    if contact is None:
-        contact = vitals.added_ms.get(log.log_id, now_ms)
-    if now_ms - contact >= TROUBLE_MS:
-        why = f": {log.last_error}" if log.last_error else ""
-        sentence = f"{name} has not answered since {say_time(contact)}{why}."
-        yield Trouble(
-            "unreachable", log.log_id.hex(), S2, f"{name} does not answer", sentence, _UNREACHABLE_NEXT, log.log_id
-        )
-    elif log.failing_since_ms is not None and now_ms - log.failing_since_ms >= TROUBLE_MS:
-        since, evidence = say_time(log.failing_since_ms), f" The evidence is in {log.accused}." if log.accused else ""
-        sentence = f"{name} answers, but cannot be read on since {since}: {log.last_error}.{evidence}"
-        yield Trouble(
-            "unreadable-log", log.log_id.hex(), S2, f"{name} cannot be read", sentence, _UNREACHABLE_NEXT, log.log_id
-        )
-    elif log.head_ms is not None and now_ms - log.head_ms >= vitals.mmd_ms.get(log.log_id, 24 * HOUR_MS):
+    contact = _of_contact(now_ms, log, vitals)
+    if contact is not None:
+        yield contact
+    if (contact is None or contact.is_young) and log.head_ms is not None and now_ms - log.head_ms >= vitals.mmd_ms.get(log.log_id, 24 * HOUR_MS):
         sentence = f"{name} answers, but its newest head is of {say_time(log.head_ms)}: it takes nothing in any more."
         yield Trouble(
             "silent", log.log_id.hex(), S2, f"{name} has no fresh head", sentence, _SILENT_NEXT, log.log_id
@@ -166,6 +167,51 @@ def _of_log(now_ms: int, log: LogRow, vitals: Vitals, gaps: Sequence[Gap]) -> It
         yield Trouble(
             "gap", log.log_id.hex(), S2, f"{count:,} entries of {name} are not read", sentence, _GAP_NEXT, log.log_id
         )
+
+
+def _of_contact(now_ms: int, log: LogRow, vitals: Vitals) -> Trouble | None:
+    """That it does not answer, or nothing that can be used: one trouble, called what it is."""
+    name, failing = say(log.name), log.failing_since_ms
+    since = log.last_contact_ms
+    if since is None:
+        since = vitals.added_ms.get(log.log_id, now_ms)
+    if failing is None:
+        since = max(since, vitals.began_ms)
+    is_stale = now_ms - since >= TROUBLE_MS
+    why = f": {log.last_error}" if log.last_error else ""
+    if failing is not None and log.failing_reason in WRONG_KEY:
+        kind, summary = "wrong-key", f"{name} is not signed by the key that is configured"
+        since, next_ = failing, _KEY_NEXT
+        sentence = f"{name} answers, but since {say_time(since)} with nothing that its key has signed{why}."
+    elif log.failing_reason in ("", TRANSPORT) and (is_stale or (failing is not None and log.last_contact_ms is None)):
+        kind, summary, next_ = "unreachable", f"{name} does not answer", _UNREACHABLE_NEXT
+        sentence = f"{name} has not answered since {say_time(since)}{why}."
+    elif failing is not None:
+        kind, summary = "unreadable-log", f"{name} cannot be read"
+        since, next_ = failing, _UNREACHABLE_NEXT
+        evidence = f" The evidence is in {log.accused}." if log.accused else ""
+        sentence = f"{name} answers, but cannot be read on since {say_time(since)}{why}.{evidence}"
+    elif log.last_contact_ms is None:
+        kind, summary, next_ = "no-head", f"{name} has not given one head yet", _NO_HEAD_NEXT
+        sentence = "Nothing of it is read or proven."
+    else:
+        return None
+    is_young = now_ms - since < TROUBLE_MS
+    return Trouble(kind, log.log_id.hex(), S2, summary, sentence, next_, log.log_id, is_young=is_young)
+
+
+def _of_setup(vitals: Vitals) -> Iterable[Trouble]:
+    """What is configured can tell nobody of anything."""
+    if vitals.followed == 0:
+        yield Trouble("no-log", "", S2, "No log is read", "There is no log in which anything could be found.",
+                      "Add one: `ctlog-monitor logs add URL --key KEY`.")  # fmt: skip
+    if vitals.items == 0:
+        yield Trouble("no-item", "", S3, "Nothing is watched", "Nobody is told of any certificate.",
+                      "Say what is yours: `ctlog-monitor watch add NUMBER`.")  # fmt: skip
+    if vitals.roots == 0:
+        yield Trouble("no-roots", "", S3, "No root is accepted",
+                      "Without [[roots]] no issuer is known, and every certificate seems to come from nowhere.",
+                      "Write [[roots]] into monitor.toml, with the roots of your ecosystem.")  # fmt: skip
 
 
 # Channels, sources ----------------------------------------------------------------------------------------------------
@@ -228,6 +274,11 @@ _UNREACHABLE_NEXT = (
     "Look whether the network here is well, and whether others reach the log. What it takes in meanwhile is read when "
     "it answers again: nothing is passed over, but it is told late."
 )
+_KEY_NEXT = (
+    "Compare the key and the origin in monitor.toml with those that the log's operator publishes. If they are right, "
+    "somebody else answers in the log's place. Nothing is read meanwhile."
+)
+_NO_HEAD_NEXT = "Wait for a minute. If it stays so, the log does not answer, or not with this key: that is told then."
 _SILENT_NEXT = "Ask its operator whether the log has ended. If so, see where its CAs log now, and follow that log."
 _BEHIND_NEXT = "Until it is read to its end, certificates may stand there of which nobody was told. It goes on."
 _UNPROVEN_NEXT = "Ask the log's operator for a head: an entry that no head covers can still be withdrawn."

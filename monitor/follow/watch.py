@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from ctlog.client.evidence import record
 from ctlog.client.follow import Batch, system_now_ms
-from ctlog.errors import CtlogError, Misbehaviour, ProofError, StoreError
+from ctlog.errors import BusyError, CtlogError, Misbehaviour, ProofError, StoreError, TransportError
 from ctlog.merkle.tiles import WIDTH
 from ctlog.wire.checkpoint import SignedHead
 from monitor.follow.begin import frontier_at
@@ -160,7 +160,7 @@ class Watch:
         except StoreError:
             raise
         except CtlogError as error:
-            await self._state.logs.failed(self.log.log_id, str(error), self._now_ms())
+            await self._state.logs.failed(self.log.log_id, str(error), self._now_ms(), reason_of(error))
             raise
         await self._state.logs.failed(self.log.log_id, self.heads.problem, self._now_ms())
 
@@ -337,6 +337,11 @@ class Watch:
     async def _accuse(self, error: Misbehaviour, key: str) -> None:
         await self._accuser.accuse(self.log, error, self._now_ms(), key)
         self._told()
+
+
+def reason_of(error: CtlogError) -> str:
+    """The word for what keeps a log from being read; one for all trouble with the network."""
+    return TransportError.reason if isinstance(error, TransportError | BusyError) else error.reason
 
 
 def _learned(found: Found) -> dict[str, Any]:

@@ -8,6 +8,7 @@ be read again. Out of scope: deciding any of it (`monitor.follow`).
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -28,12 +29,15 @@ from monitor.state.rows import (
     NewAlert,
     Position,
     SctRow,
+    Unbegun,
 )
 
 _COLUMNS = (
     "log_id, name, url, start, size, hashes, proven_size, proven_hashes, met, trusted, last_contact_ms, head_size, "
-    "head_ms, failing_since_ms, last_error, unproven_since_ms, accused"
+    "head_ms, failing_since_ms, last_error, unproven_since_ms, accused, "
+    "coalesce((SELECT value FROM meta WHERE key = 'log-failure:' || lower(hex(log_id))), '')"
 )
+_UNBEGUN = "log-unbegun:"
 _HEAD_COLUMNS = "log_id, size, timestamp_ms, root, note, source, state, first_seen_ms"
 
 
@@ -56,6 +60,7 @@ class Logs:
                 values,
             )
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"log-added:{log_id.hex()}", now_ms))
+            connection.execute("DELETE FROM meta WHERE key = ?", (_UNBEGUN + log_id.hex(),))
 
         await self._database.write(work)
 
@@ -131,14 +136,44 @@ class Logs:
         values = (now_ms, head.timestamp_ms, head.size, log_id)
         await self._database.write(lambda connection: connection.execute(query, values))
 
-    async def failed(self, log_id: bytes, error: str, now_ms: int) -> None:
-        """A round with it could not be finished, and why; "" for one that was."""
+    async def failed(self, log_id: bytes, error: str, now_ms: int, reason: str = "") -> None:
+        """A round with it could not be finished, and why; "" for one that was. `reason`: the word for it."""
         query = (
             "UPDATE logs SET last_error = ?1, failing_since_ms = CASE WHEN ?1 != '' THEN "
             "coalesce(failing_since_ms, ?2) END WHERE log_id = ?3"
         )
         values = (error[:500], now_ms, log_id)
-        await self._database.write(lambda connection: connection.execute(query, values))
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(query, values)
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"log-failure:{log_id.hex()}", reason))
+
+        await self._database.write(work)
+
+    async def not_begun(self, log_id: bytes, error: str, reason: str, now_ms: int) -> None:
+        """It could not be begun with, and why. Since when stays, over restarts too, until it is begun with."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            before = connection.execute("SELECT value FROM meta WHERE key = ?", (_UNBEGUN + log_id.hex(),)).fetchone()
+            since_ms = json.loads(before[0])[0] if before else now_ms
+            value = json.dumps(Unbegun(since_ms, error[:500], reason))
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_UNBEGUN + log_id.hex(), value))
+
+        await self._database.write(work)
+
+    async def unbegun(self) -> dict[bytes, Unbegun]:
+        """Every log that could not be begun with, by id."""
+        query = "SELECT substr(key, ?1), value FROM meta WHERE key >= ?2 AND key < ?2 || 'g'"
+        rows = await self._database.read(
+            lambda connection: connection.execute(query, (len(_UNBEGUN) + 1, _UNBEGUN)).fetchall()
+        )
+        return {bytes.fromhex(key): Unbegun(*json.loads(value)) for key, value in rows}
+
+    async def added_ms(self) -> dict[bytes, int]:
+        """Since when each log is followed, by id."""
+        query = "SELECT log_id, value FROM logs JOIN meta ON key = 'log-added:' || lower(hex(log_id))"
+        rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
+        return {log_id: int(value) for log_id, value in rows}
 
     async def accuse(self, log_id: bytes, evidence_name: str, alerts: Sequence[NewAlert], now_ms: int) -> list[str]:
         """The log contradicted itself: the evidence file's name and the alerts, at once. Returns the new ids."""

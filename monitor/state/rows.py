@@ -62,6 +62,16 @@ class LogRow(NamedTuple):
     """Since when entries have been seen that no head has proven."""
     accused: str
     """Name of the newest evidence file; "" while the log never contradicted itself."""
+    failing_reason: str = ""
+    """The reason word of `last_error`; "transport" for all trouble with the network."""
+
+
+class Unbegun(NamedTuple):
+    """A log that could not be begun with, since when, and why."""
+
+    since_ms: int
+    error: str
+    reason: str
 
 
 class Gap(NamedTuple):

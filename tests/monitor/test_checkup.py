@@ -28,7 +28,7 @@ class Kit:
         self.state, self.now_ms, self.told = state, NOW, 0
         self.around = {
             "specs": {LOG: SPEC}, "lost": [], "configured": frozenset(("mail",)), "operators": ("mail", "ops"),
-            "sources": {}, "parts": {}, "mistake": "",
+            "sources": {}, "parts": {}, "mistake": "", "items": 1, "roots": 1, "listed": False,
         }  # fmt: skip
         names = Surroundings._fields
         around = Surroundings(*(lambda name=name: self.around[name] for name in names))
@@ -117,15 +117,42 @@ async def test_a_log_that_was_never_begun(kit):
     kit.now_ms += 7 * 3_600_000
     await kit.set("last_contact_ms = ?1, head_ms = ?1", kit.now_ms)
     status = await kit.checkup.look()
-    assert [(trouble.kind, trouble.subject) for trouble in status.troubles] == [("source", "other")]
+    assert [(trouble.kind, trouble.about, trouble.severity) for trouble in status.troubles] == [
+        ("unreachable", other.log_id, 2)]  # fmt: skip
     assert [log.row is None for log in status.logs] == [True, False]
+
+
+async def test_a_log_that_cannot_be_begun_with_is_counted_over_restarts(kit):
+    """The wrong key: known after 15 minutes, however often the monitor is started anew meanwhile."""
+    other = SPEC._replace(name="other", key=Simulator("x", 9).policy.key)
+    kit.around["specs"] = {LOG: SPEC, other.log_id: other}
+    await kit.state.logs.not_begun(other.log_id, "no signature by its key", "unsigned", NOW)
+    (trouble,) = (await kit.checkup.look()).troubles
+    assert (trouble.kind, trouble.is_young) == ("wrong-key", True)
+    assert await kit.health() == []
+    kit.now_ms += TROUBLE_MS
+    await kit.set("last_contact_ms = ?1, head_ms = ?1", kit.now_ms)
+    await kit.state.logs.not_begun(other.log_id, "no signature by its key", "unsigned", kit.now_ms)
+    again = Checkup(kit.state, kit, kit.checkup._around, lambda: kit.now_ms, kit.tell)
+    (trouble,) = (await again.look()).troubles
+    assert (trouble.kind, trouble.severity, trouble.is_young) == ("wrong-key", 2, False)
+    assert await kit.health() == [("wrong-key", "new")]
+    await kit.state.logs.add(other.log_id, "other", other.url, Position(), kit.now_ms)
+    assert await kit.state.logs.unbegun() == {}
+
+
+async def test_without_logs_it_is_not_well(kit):
+    kit.around |= {"specs": {}, "items": 1}
+    assert [trouble.kind for trouble in (await kit.checkup.look()).troubles] == ["no-log"]
+    kit.around |= {"specs": {LOG: SPEC}, "items": 0, "roots": 0}
+    assert [trouble.kind for trouble in (await kit.checkup.look()).troubles] == ["no-item", "no-roots"]
 
 
 async def test_logs_that_are_not_followed_any_more_are_no_trouble(kit):
     await kit.state.logs.advance(LOG, Position(), [], NOW, gap=Gap(LOG, 0, 5, "missing-data", NOW, NOW))
     kit.now_ms += 30 * 86_400_000
     assert len((await kit.checkup.look()).troubles) == 2  # it does not answer, and has a gap
-    kit.around["specs"] = {}
+    kit.around |= {"specs": {}, "listed": True}
     status = await kit.checkup.look()
     assert (status.troubles, status.logs) == ((), ())
     assert {status for _, status in await kit.health()} == {"resolved"}

@@ -51,7 +51,7 @@ def vitals(*, log=None, channel=None, **options):
 
 
 def kinds(now_ms=NOW, **options):
-    return [trouble.kind for trouble in troubles(now_ms, vitals(**options))]
+    return [trouble.kind for trouble in troubles(now_ms, vitals(**options)) if not trouble.is_young]
 
 
 def test_all_is_well():
@@ -93,6 +93,46 @@ AT_ONCE = [
 @pytest.mark.parametrize(("kind", "options"), AT_ONCE)
 def test_what_is_told_at_once(kind, options):
     assert kinds(**options) == [kind]
+
+
+# Never a false "all is well" ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"), [({"followed": 0}, "no-log"), ({"items": 0}, "no-item"), ({"roots": 0}, "no-roots")]
+)
+def test_a_monitor_that_can_tell_nobody_of_anything_is_not_well(what, kind):
+    assert kinds(**what) == [kind]
+    assert kinds(**dict.fromkeys(what, 1)) == []
+
+
+def test_a_log_without_one_head_is_not_well_from_the_first_moment():
+    never = {"last_contact_ms": None, "head_ms": None}
+    (found,) = troubles(NOW, vitals(log=never, added_ms={ID: NOW}))
+    assert (found.kind, found.is_young) == ("no-head", True)
+    failing = {**never, "failing_since_ms": NOW, "last_error": "refused", "failing_reason": "transport"}
+    (found,) = troubles(NOW, vitals(log=failing, added_ms={ID: NOW}))
+    assert (found.kind, found.is_young) == ("unreachable", True)
+
+
+def test_a_log_that_fails_is_not_well_from_the_first_moment():
+    (found,) = troubles(NOW, vitals(log={"failing_since_ms": NOW, "last_error": "no tile"}))
+    assert (found.kind, found.is_young) == ("unreadable-log", True)
+
+
+@pytest.mark.parametrize("reason", ["bad-signature", "wrong-origin", "unsigned"])
+def test_a_wrong_key_is_one_trouble_and_not_silence(reason):
+    log = {"last_contact_ms": None, "head_ms": None, "failing_since_ms": NOW - TROUBLE_MS, "failing_reason": reason}
+    (found,) = troubles(NOW, vitals(log={**log, "last_error": "it does not verify"}))
+    assert (found.kind, found.is_young) == ("wrong-key", False)
+    assert "does not answer" not in found.summary + found.reason
+    assert "Compare the key" in found.next
+
+
+def test_that_nobody_looked_is_no_silence_of_the_log():
+    """After a day without a monitor a log is not said to have been silent."""
+    assert kinds(log={"last_contact_ms": NOW - DAY_MS}, began_ms=NOW) == []
+    assert kinds(log={"last_contact_ms": NOW - DAY_MS, "failing_since_ms": NOW - 1}, began_ms=NOW) == ["unreachable"]
 
 
 def test_what_it_says():
