@@ -8,15 +8,17 @@ trouble (`monitor.health`), showing it (`monitor.cli`, `monitor.api`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from ctlog.errors import StoreError
 from monitor.catalogue import LogSpec
 from monitor.follow.followed import Clock
 from monitor.following import Following, Progress
-from monitor.health import PREFIX, Behind, Failure, Trouble, Vitals, alerts, troubles
+from monitor.health import PREFIX, Behind, Failure, Trouble, Vitals, alerts, store_trouble, troubles
+from monitor.parts import FATAL
 from monitor.state import State
-from monitor.state.rows import MISBEHAVIOUR, NEW, ChannelRow, LogRow, Position, Unbegun
+from monitor.state.rows import MISBEHAVIOUR, NEW, ChannelRow, LogRow, NewAlert, Position, Unbegun
 
 
 class Surroundings(NamedTuple):
@@ -34,6 +36,10 @@ class Surroundings(NamedTuple):
     """How many are watched."""
     roots: Callable[[], int | None] = lambda: None
     """How many [[roots]] there are."""
+    store: Callable[[], Failure | None] = lambda: None
+    """How the state fails, if it does."""
+    unstored: Callable[[Sequence[NewAlert]], Awaitable[None]] | None = None
+    """Tells alerts that cannot be stored."""
     listed: Callable[[], bool] = lambda: False
     """Whether there are logs to be read, or a list of them, whose descriptions may not be known yet."""
 
@@ -80,6 +86,7 @@ class Checkup:
         self._told = told
         self._behind: dict[bytes, Behind] = {}
         self._began_ms = now_ms()
+        self._unstored: set[str] = set()
         self._turn = asyncio.Lock()
 
     async def look(self) -> Status:
@@ -89,16 +96,42 @@ class Checkup:
 
     async def _look(self) -> Status:
         now_ms = self._now_ms()
+        try:
+            return await self._look_into(now_ms)
+        except StoreError as error:  # it cannot even be read
+            if error.reason in FATAL:
+                raise
+            failure = self._around.store() or Failure(str(error), now_ms)
+            found = store_trouble(failure)
+            await self._tell_unstored([found], now_ms)
+            return Status(now_ms, (), (), (found,), {}, {}, {}, 0)
+
+    async def _look_into(self, now_ms: int) -> Status:
         vitals = await self._vitals(now_ms)
         found = troubles(now_ms, vitals)
         is_open = await self._state.alerts.open_ids(PREFIX)
         fresh = [trouble for trouble in found if trouble.id not in is_open and not trouble.is_young]
-        if fresh:
-            await self._state.alerts.raise_all(alerts(fresh, self._around.operators(), now_ms), now_ms)
-            self._told()
-        for alert_id in is_open - {trouble.id for trouble in found}:
-            await self._state.alerts.resolve(alert_id, now_ms)
+        try:
+            if fresh:
+                await self._state.alerts.raise_all(alerts(fresh, self._around.operators(), now_ms), now_ms)
+                self._told()
+            for alert_id in is_open - {trouble.id for trouble in found}:
+                await self._state.alerts.resolve(alert_id, now_ms)
+            self._unstored &= {trouble.id for trouble in found}
+        except StoreError as error:
+            if error.reason in FATAL:
+                raise
+            if vitals.store is None:
+                found.insert(0, store_trouble(Failure(str(error), now_ms)))
+            await self._tell_unstored([found[0], *fresh], now_ms)
         return await self._status(now_ms, vitals, [*await self._lies(), *found])
+
+    async def _tell_unstored(self, found: Sequence[Trouble], now_ms: int) -> None:
+        """Each of these once, over the channels at once: the state does not take them."""
+        new = {trouble.id: trouble for trouble in found if trouble.id not in self._unstored}
+        self._unstored |= new.keys()
+        if new and self._around.unstored is not None:
+            await self._around.unstored(alerts(new.values(), self._around.operators(), now_ms))
 
     async def _lies(self) -> list[Trouble]:
         """Logs that contradict themselves: that was told already, and is not told here."""
@@ -127,6 +160,7 @@ class Checkup:
             configured=around.configured(),
             sources=around.sources(),
             parts=around.parts(),
+            store=around.store(),
             lost=around.lost(),
             items=around.items(),
             followed=len(specs) or int(around.listed()),

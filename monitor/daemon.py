@@ -45,8 +45,10 @@ from monitor.reload import Reloader, Setup
 from monitor.roster import Roster
 from monitor.sources import MAX_LIST, Sources
 from monitor.state import State
+from monitor.state.rows import NewAlert
 from monitor.tasks import Tasks
 from monitor.tell import Channel, Heartbeat, Teller, check_channel, make_channels
+from monitor.tell.trial import say_unstored
 from monitor.watchlist import Watchlist
 from monitor.writing import Writer
 
@@ -84,6 +86,7 @@ class Daemon:
         self._next: Watchlist | None = None
         self._tidying: asyncio.Future[bool] | None = None
         self._version = -1
+        self._store_failing: Failure | None = None
         self._sources_failing: dict[str, Failure] = {}
         self._status: Status | None = None
         self.setup: Setup
@@ -151,7 +154,7 @@ class Daemon:
         accuser = Accuser(state, state.folder / EVIDENCE, self._writer.operators)
         self.following = Following(
             state, self._shared, accuser, now_ms, says, contact=self.setup.config.contact, pace=self._pace,
-            told=self._told, reach=self._reach,
+            told=self._told, reach=self._reach, store_fails=self._store_fails,
         )  # fmt: skip
         self._tasks = Tasks(
             state, self.following, past, lambda: self.watchlist.items(), now_ms, says, self._told,
@@ -195,6 +198,8 @@ class Daemon:
             operators=self._writer.operators,
             sources=lambda: {**self._sources_failing, **self._roster.failures},
             parts=lambda: self._parts.failing,
+            store=lambda: self._store_failing or self._parts.store_failing,
+            unstored=self._tell_unstored,
             mistake=self._mistake,
             items=lambda: len(self.watchlist),
             roots=lambda: len(self.setup.config.roots),
@@ -210,6 +215,7 @@ class Daemon:
 
     async def _look_at_answers(self) -> None:
         """Notice what another process wrote into the state: answers, events, tables of the watch list, resent mail."""
+        await asyncio.to_thread(self.state.database.check_place)
         version = await self.state.answers.data_version()
         if version == self._version:
             return
@@ -262,6 +268,15 @@ class Daemon:
     async def _look_at_health(self) -> None:
         self._status = await self._checkup.look()
 
+    async def _tell_unstored(self, alerts: Sequence[NewAlert]) -> None:
+        """What cannot be stored is told all the same, once: the outbox is of no use on a full disk."""
+        operators = set(self._writer.operators())
+        channels = [channel for name, channel in self.channels.items() if name in operators]
+        for alert in alerts:
+            for outcome in await say_unstored(channels, alert, self._now_ms()):
+                if outcome.error:
+                    self._says("error", outcome.channel, f"does not take the word about the state: {outcome.error}")
+
     async def _tidy(self) -> None:
         more = True
         while more:
@@ -300,6 +315,17 @@ class Daemon:
 
     async def _ready(self, log_id: bytes) -> None:
         await self.state.answers.put_meta(ready_key(log_id), b"1")
+
+    def _store_fails(self, sentence: str) -> None:
+        """The state cannot be written, or ("") can be again: health knows it at once, without the state."""
+        if not sentence:
+            self._store_failing = None
+            return
+        if self._store_failing is None:
+            self._parts.wake(HEALTH)
+            self._status = None
+        since_ms = self._store_failing.since_ms if self._store_failing else self._now_ms()
+        self._store_failing = Failure(sentence, since_ms, is_grave=True)
 
     def _told(self) -> None:
         self._teller.wake()

@@ -28,7 +28,6 @@ from monitor.follow.inspect import EntryInspector, Shared
 from monitor.follow.misbehaviour import Accuser
 from monitor.follow.watch import Found, Pace, Watch, reason_of
 from monitor.state import State
-from monitor.state.rows import LogRow
 
 RESTART_S = 30.0
 """After a fault of ours, a log's task begins again after so long."""
@@ -61,7 +60,9 @@ class Following:
         self, state: State, shared: Shared, accuser: Accuser, now_ms: Clock, says: Says, *, contact: str,
         pace: Callable[[], Pace], told: Callable[[], None],
         reach: Callable[[LogSpec, AsyncExitStack], Awaitable[Fetcher]] | None = None,
+        store_fails: Callable[[str], None] = lambda sentence: None,
     ) -> None:  # fmt: skip
+        """`store_fails` is called with the sentence of each failure of the store, "" when it works again."""
         self._state = state
         self._shared = shared
         self._accuser = accuser
@@ -71,6 +72,7 @@ class Following:
         self._pace = pace
         self._told = told
         self._reach = reach or self._reach_by_http
+        self._store_fails = store_fails
         self._tasks: dict[bytes, tuple[LogSpec, asyncio.Task[None]]] = {}
         self.running: dict[bytes, Running] = {}
         self._samples: dict[bytes, tuple[float, int, float]] = {}
@@ -153,18 +155,31 @@ class Following:
         while True:
             try:
                 await self._follow(spec)
+            except StoreError as error:  # ours, such as a full disk
+                self._says("error", spec.name, str(error))
+                self._store_fails(str(error))
             except CtlogError as error:
                 self._says("warning", spec.name, str(error))
+                await self._note_unbegun(spec, error)
             except Exception as error:  # no fault in one log's task may end it, or the others
                 self._says("error", spec.name, f"a fault in the monitor itself: {error!r}")
             self.running.pop(spec.log_id, None)
             await asyncio.sleep(RESTART_S)
 
+    async def _note_unbegun(self, spec: LogSpec, error: CtlogError) -> None:
+        """A log that could not be begun with has no row that could say so."""
+        try:
+            if await self._state.logs.get(spec.log_id) is None:
+                await self._state.logs.not_begun(spec.log_id, str(error), reason_of(error), self._now_ms())
+        except StoreError as failed:
+            self._says("error", spec.name, str(failed))
+            self._store_fails(str(failed))
+
     async def _follow(self, spec: LogSpec) -> None:
         async with AsyncExitStack() as stack:
             fetcher = PatientFetcher(await self._reach(spec, stack))
             log = Followed(spec.name, spec.policy, spec.form, self._follower(spec, fetcher), fetcher)
-            row = await self._begin(log, spec)
+            row = await begin(log, self._state, spec.begin, self._now_ms())
             if (row.name, row.url) != (spec.name, spec.url):
                 await self._state.logs.rename(log.log_id, spec.name, spec.url)
             is_ready = await self._state.answers.get_meta(ready_key(log.log_id)) is not None
@@ -177,23 +192,13 @@ class Following:
 
             watch = Watch(
                 log, self._state, heads, inspector, self._accuser, row, pace=self._pace(), now_ms=self._now_ms,
-                says=self._says, told=self._told, then=audit,
+                says=self._says, told=self._told, then=audit, store_fails=self._store_fails,
             )  # fmt: skip
             self.running[log.log_id] = Running(spec, watch, inspector)
             try:
                 await watch.run()
             finally:
                 self.running.pop(log.log_id, None)
-
-    async def _begin(self, log: Followed, spec: LogSpec) -> LogRow:
-        """Where it is, or begins; that it cannot be begun with is stored, for it has no row that could say so."""
-        try:
-            return await begin(log, self._state, spec.begin, self._now_ms())
-        except StoreError:
-            raise
-        except CtlogError as error:
-            await self._state.logs.not_begun(log.log_id, str(error), reason_of(error), self._now_ms())
-            raise
 
     def _follower(self, spec: LogSpec, fetcher: Fetcher) -> Follower:
         if spec.form == TILES:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from monitor.rules.values import say, say_time
-from monitor.state.rows import HEALTH, OPERATOR, S2, S3, ChannelRow, Gap, LogRow, NewAlert
+from monitor.state.rows import HEALTH, OPERATOR, S1, S2, S3, ChannelRow, Gap, LogRow, NewAlert
 
 PREFIX = "health-"
 """Begins the id of every alert from here."""
@@ -90,6 +90,8 @@ class Vitals:
     configured: frozenset[str] = frozenset()
     sources: Mapping[str, Failure] = field(default_factory=dict)
     parts: Mapping[str, Failure] = field(default_factory=dict)
+    store: Failure | None = None
+    """The state cannot be written."""
     lost: Sequence[str] = ()
     items: int | None = None
     """How many are watched; None: not known."""
@@ -106,6 +108,8 @@ class Vitals:
 def troubles(now_ms: int, vitals: Vitals) -> list[Trouble]:
     """Everything that is not well."""
     found = list(_of_setup(vitals))
+    if vitals.store is not None:
+        found.insert(0, store_trouble(vitals.store))
     gaps: dict[bytes, list[Gap]] = {}
     for gap in vitals.gaps:
         gaps.setdefault(gap.log_id, []).append(gap)
@@ -115,7 +119,7 @@ def troubles(now_ms: int, vitals: Vitals) -> list[Trouble]:
         found += _of_channel(now_ms, channel, channel.name in vitals.configured)
     found += _of_sources(now_ms, vitals.sources)
     for name, failure in vitals.parts.items():
-        if now_ms - failure.since_ms < PART_MS:
+        if now_ms - failure.since_ms < PART_MS or (failure.is_grave and vitals.store is not None):
             continue
         sentence = f"The part of the monitor that {name} fails since {say_time(failure.since_ms)}: {failure.sentence}"
         found.append(Trouble("part", name, S2, f"The monitor fails: {name}", sentence, _ASK_US))
@@ -138,10 +142,12 @@ def alerts(found: Iterable[Trouble], channels: Sequence[str], now_ms: int) -> li
 
 def _of_log(now_ms: int, log: LogRow, vitals: Vitals, gaps: Sequence[Gap]) -> Iterable[Trouble]:
     name = say(log.name)
-    contact = _of_contact(now_ms, log, vitals)
+    is_noted = vitals.store is None  # else no answer of the log is stored, and it is not the log that is silent
+    contact = _of_contact(now_ms, log, vitals) if is_noted else None
     if contact is not None:
         yield contact
-    if (contact is None or contact.is_young) and log.head_ms is not None and now_ms - log.head_ms >= vitals.mmd_ms.get(log.log_id, 24 * HOUR_MS):
+    mmd_ms, is_told = vitals.mmd_ms.get(log.log_id, 24 * HOUR_MS), contact is not None and not contact.is_young
+    if is_noted and not is_told and log.head_ms is not None and now_ms - log.head_ms >= mmd_ms:
         sentence = f"{name} answers, but its newest head is of {say_time(log.head_ms)}: it takes nothing in any more."
         yield Trouble(
             "silent", log.log_id.hex(), S2, f"{name} has no fresh head", sentence, _SILENT_NEXT, log.log_id
@@ -198,6 +204,12 @@ def _of_contact(now_ms: int, log: LogRow, vitals: Vitals) -> Trouble | None:
         return None
     is_young = now_ms - since < TROUBLE_MS
     return Trouble(kind, log.log_id.hex(), S2, summary, sentence, next_, log.log_id, is_young=is_young)
+
+
+def store_trouble(failure: Failure) -> Trouble:
+    """The state cannot be written: nothing that is found is kept or told as it should be."""
+    sentence = f"Since {say_time(failure.since_ms)}: {failure.sentence.rstrip('.')}."
+    return Trouble("store", "", S1, "The monitor cannot store what it finds", sentence, _STORE_NEXT)
 
 
 def _of_setup(vitals: Vitals) -> Iterable[Trouble]:
@@ -273,6 +285,10 @@ def _alert(trouble: Trouble, channels: Sequence[str], now_ms: int) -> NewAlert:
 _UNREACHABLE_NEXT = (
     "Look whether the network here is well, and whether others reach the log. What it takes in meanwhile is read when "
     "it answers again: nothing is passed over, but it is told late."
+)
+_STORE_NEXT = (
+    "Make room on the disk of the state, or mend it. Nothing is passed over: it goes on by itself where it stopped. "
+    "Until then nobody is told of any certificate."
 )
 _KEY_NEXT = (
     "Compare the key and the origin in monitor.toml with those that the log's operator publishes. If they are right, "

@@ -19,7 +19,7 @@ AGAIN_S = 10.0
 """A part that failed works again after so long, if not earlier."""
 SAY_AGAIN_MS = 600_000
 """The same failure is said again after so long."""
-FATAL = ("state-damaged",)
+FATAL = ("state-damaged", "state-gone")
 """Failures of the store after which nothing that is done counts."""
 
 
@@ -66,7 +66,7 @@ class Parts:
             except StoreError as error:
                 if error.reason in FATAL and not self.fatal.done():
                     self.fatal.set_result(error)
-                self._failed(name, str(error))
+                self._failed(name, str(error), is_grave=True)
             except CtlogError as error:
                 self._failed(name, str(error))
             except Exception as error:  # a fault in one part may not end it, or the others
@@ -75,9 +75,14 @@ class Parts:
                 async with asyncio.timeout(pause_s):  # not wait_for, of which Python 3.11 may lose a cancellation
                     await event.wait()
 
-    def _failed(self, name: str, sentence: str) -> None:
+    @property
+    def store_failing(self) -> Failure | None:
+        """That the state cannot be written, or read, as one of the parts found."""
+        return next((failure for failure in self.failing.values() if failure.is_grave), None)
+
+    def _failed(self, name: str, sentence: str, *, is_grave: bool = False) -> None:
         now_ms, before = self._now_ms(), self.failing.get(name)
-        self.failing[name] = Failure(sentence, before.since_ms if before else now_ms)
+        self.failing[name] = Failure(sentence, before.since_ms if before else now_ms, is_grave)
         if before is None or before.sentence != sentence or now_ms - self._said_ms.get(name, 0) >= SAY_AGAIN_MS:
             self._said_ms[name] = now_ms
             self._says("error", name, sentence)

@@ -135,5 +135,16 @@ class Roster:
         await self._state.answers.put_meta(KEY, json.dumps(value).encode())
 
 
+async def read_specs(state: State, logs: Iterable[LogConfig]) -> dict[bytes, LogSpec]:
+    """For commands: the logs that are followed, as stored, and those that the configuration names by key, by id."""
+    data = await state.answers.get_meta(KEY)
+    found = _by_id(map(spec_from_json, json.loads(data)["specs"])) if data is not None else {}
+    for log in logs:
+        if log.key is not None:
+            where = log.name, log.url, log.key, log.form, log.origin
+            found.setdefault(log.key.log_id, LogSpec(*where, log.mmd_ms, log.begin, "configuration"))
+    return found
+
+
 def _by_id(specs: Iterable[LogSpec]) -> dict[bytes, LogSpec]:
     return {spec.log_id: spec for spec in specs}

@@ -21,15 +21,17 @@ class Alive(NamedTuple):
 
     runs: bool
     health: dict[str, Any] | None
+    error: str = ""
+    """What it answered instead of its health."""
 
 
 def ask(listen: str, state: Path) -> Alive:
     """Ask. A monitor that listens nowhere runs if its state is locked. Raises nothing."""
-    health = _health(listen) if listen else None
-    return Alive(health is not None or _is_locked(state), health)
+    health, error = _health(listen) if listen else (None, "")
+    return Alive(health is not None or bool(error) or _is_locked(state), health, error)
 
 
-def _health(listen: str) -> dict[str, Any] | None:
+def _health(listen: str) -> tuple[dict[str, Any] | None, str]:
     host, _, port = listen.rpartition(":")
     try:
         connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
@@ -39,8 +41,11 @@ def _health(listen: str) -> dict[str, Any] | None:
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException):
-        return None
-    return value if isinstance(value, dict) and "ok" in value and "reasons" in value else None
+        return None, ""
+    if not isinstance(value, dict) or "reasons" not in value or "ok" not in value:
+        sentence = value.get("sentence") if isinstance(value, dict) and "error" in value else None
+        return None, sentence if isinstance(sentence, str) else ""
+    return value, ""
 
 
 def _is_locked(state: Path) -> bool:

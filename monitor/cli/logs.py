@@ -113,7 +113,10 @@ def say_log(row: LogRow) -> None:
     say(f"  read      {read:,} of {row.head_size:,} entries{f', {behind:,} to go' if behind else ''}"
         f"{f'; it was begun at {row.start:,}' if row.start else ''}")  # fmt: skip
     since = f", the others since {when(row.unproven_since_ms)} not" if row.unproven_since_ms is not None else ""
-    say(f"  proven    {'all of them' if proven == read else f'{proven:,}{since}'}")
+    if row.last_contact_ms is None and row.head_ms is None:
+        say("  proven    nothing: not one head yet")
+    else:
+        say(f"  proven    {'all of them' if proven == read else f'{proven:,}{since}'}")
     if row.head_ms is not None:
         say(f"  head      signed {when(row.head_ms)}")
     if row.last_contact_ms is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ctlog.cli.output import json_option, say, say_json, when
+from ctlog.errors import CtlogError
 from monitor.cli.alive import ask
 from monitor.cli.logs import log_value, say_log
 from monitor.cli.place import folder_option, now_ms, with_state
@@ -40,6 +42,12 @@ class Found(NamedTuple):
     tasks: int
     should_answer: bool
     """Whether it is configured to answer somewhere."""
+    roots: int
+    mistake: str
+    """What is wrong with the watch file."""
+    told: list[AlertRow]
+    """Alerts about the monitor's health that are not over."""
+    added_ms: Mapping[bytes, int]
     alive: Alive
 
 
@@ -66,9 +74,14 @@ async def _look(place: Place, state: State) -> Found:
     for (severity, how), count in counts.items():
         if how == "new":
             open_alerts[severity] = open_alerts.get(severity, 0) + count
+    items, mistake = await _count(place, state)
     return Found(
-        items=count_watched(place, await state.answers.items()),
-        logs=await state.logs.all(),
+        items=items,
+        roots=len(place.config.roots),
+        mistake=mistake,
+        told=[alert for alert in await state.alerts.find(kind="health") if alert.status != "resolved"],
+        added_ms=await state.logs.added_ms(),
+        logs=await _logs(place, state),
         gaps=await state.logs.gaps(),
         channels=await state.outbox.channels(),
         configured=frozenset(place.config.channels),
@@ -83,6 +96,28 @@ async def _look(place: Place, state: State) -> Found:
     )
 
 
+async def _count(place: Place, state: State) -> tuple[int, str]:
+    """How many items are watched, and what is wrong with the watch file. What cannot be read is not counted."""
+    from monitor.cli.watched import count_added
+
+    rows = await state.answers.items()
+    try:
+        return count_watched(place, rows), ""
+    except CtlogError as error:
+        return count_added(rows), str(error)
+
+
+async def _logs(place: Place, state: State) -> list[LogRow]:
+    """All that are read, with those that are configured and could not be begun with yet."""
+    from monitor.checkup import unbegun_row
+    from monitor.roster import read_specs
+
+    rows, waiting = await state.logs.all(), await state.logs.unbegun()
+    specs = await read_specs(state, place.config.logs)
+    known = {row.log_id for row in rows}
+    return rows + [unbegun_row(spec, waiting.get(log_id)) for log_id, spec in specs.items() if log_id not in known]
+
+
 def _reasons(found: Found) -> list[dict[str, Any]]:
     """What is not well: what the monitor says of itself, or, where it says nothing, what is stored."""
     reasons: list[dict[str, Any]] = []
@@ -92,24 +127,36 @@ def _reasons(found: Found) -> list[dict[str, Any]]:
                         "next": "Start it: ctlog-monitor run."})  # fmt: skip
     elif found.alive.health is None and found.should_answer:
         reasons.append({"kind": "no-answer", "severity": 2, "summary": "The monitor runs, and does not answer",
-                        "sentence": "It may be starting, which takes a minute with a million new items.",
+                        "sentence": found.alive.error
+                        or "It may be starting, which takes a minute with a million new items.",
                         "next": "Ask again; if it stays so, look at what it says of itself."})  # fmt: skip
     if found.alive.health is not None:
         reasons += found.alive.health["reasons"]
-    else:
-        reasons += _stored_reasons(found)
-    return reasons
+        fails = bool(found.mistake) or any(log.failing_since_ms is not None for log in found.logs)
+        if found.alive.health["reasons"] or not fails:
+            return reasons
+    return reasons + _stored_reasons(found)
 
 
 def _stored_reasons(found: Found) -> list[dict[str, Any]]:
-    from monitor.health import Vitals, troubles
+    from monitor.health import PREFIX, Vitals, troubles
 
-    vitals = Vitals(logs=found.logs, gaps=found.gaps, channels=found.channels, configured=found.configured)
+    vitals = Vitals(
+        logs=found.logs, gaps=found.gaps, channels=found.channels, configured=found.configured, items=found.items,
+        followed=len(found.logs), roots=found.roots, mistake=found.mistake, added_ms=found.added_ms,
+        began_ms=0 if found.alive.runs else now_ms(),
+    )  # fmt: skip
+    now = troubles(now_ms(), vitals)
     reasons: list[dict[str, Any]] = [
         {"kind": each.kind, "severity": each.severity, "summary": each.summary, "sentence": each.reason,
          "next": each.next}
-        for each in troubles(now_ms(), vitals)
+        for each in now
     ]  # fmt: skip
+    seen = {each.id for each in now}
+    for alert in [each for each in found.told if each.id.startswith(PREFIX) and each.id not in seen]:
+        body = json.loads(alert.body)
+        reasons.append({"kind": alert.rule, "severity": alert.severity, "summary": alert.summary,
+                        "sentence": str(body.get("reason", "")), "next": str(body.get("next", ""))})  # fmt: skip
     for alert in found.lies:
         reasons.append({"kind": alert.rule, "severity": alert.severity, "summary": alert.summary,
                         "sentence": "It was told, and nobody has answered.",

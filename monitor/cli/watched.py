@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ctlog.cli.output import say, when
-from ctlog.errors import ConfigError
+from ctlog.errors import ConfigError, CtlogError
 
 if TYPE_CHECKING:
     from monitor.cli.place import Place
@@ -29,6 +29,8 @@ def items_of_file(place: Place) -> list[Item]:
         return parse_watch_file(place.watch_file.read_text("utf-8")) if place.config.watch else []
     except FileNotFoundError:
         return []
+    except CtlogError as error:
+        raise ConfigError(f"{place.watch_file}: {error}", reason="watch-list") from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
         raise ConfigError(f"{place.watch_file}: {reason}") from None
@@ -50,10 +52,21 @@ def read_watched(place: Place, rows: list[ItemRow]) -> list[tuple[str, str, list
 
 def count_watched(place: Place, rows: list[ItemRow]) -> int:
     """How many items are watched; without reading each, for there may be a million."""
+    return len(items_of_file(place)) + count_added(rows)
+
+
+def count_added(rows: list[ItemRow]) -> int:
+    """The same of those that were added by command. What cannot be read is not watched."""
     from monitor.cli.described import count
     from monitor.watch_table import parse_table
 
-    return len(items_of_file(place)) + sum(count(parse_table(row.spec)) for row in rows)
+    found = 0
+    for row in rows:
+        try:
+            found += count(parse_table(row.spec))
+        except (CtlogError, ValueError, TypeError, KeyError, AttributeError):
+            continue
+    return found
 
 
 def say_items(name: str, source: str, items: list[Item], most: int | None) -> None:

@@ -105,9 +105,10 @@ class Watch:
         self, log: Followed, state: State, heads: Heads, inspector: Inspector, accuser: Accuser, row: LogRow, *,
         pace: Pace = Pace(), now_ms: Clock = system_now_ms, says: Says = silent,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, told: Callable[[], None] = lambda: None,
-        then: Callable[[], Awaitable[None]] | None = None,
+        then: Callable[[], Awaitable[None]] | None = None, store_fails: Callable[[str], None] = lambda sentence: None,
     ) -> None:  # fmt: skip
-        """`told` is called when new alerts wait to be sent, `then` at the end of each round."""
+        """`told` is called when new alerts wait to be sent, `then` at the end of each round, `store_fails` with what
+        kept a round from being stored, or "" after one that was."""
         self.log = log
         self.heads = heads
         self.position = row.position
@@ -121,6 +122,7 @@ class Watch:
         self._says = says
         self._told = told
         self._then = then
+        self._store_fails = store_fails
         self._found = Found()
         self._committed_ms = now_ms()
         self._aside = 0
@@ -131,11 +133,13 @@ class Watch:
             pause_s = self._pace.poll_s
             try:
                 await self.round()
+                self._store_fails("")
             except Misbehaviour as error:  # it was told
                 self._says("error", self.log.name, str(error))
                 pause_s = self._pace.trouble_s
             except StoreError as error:  # ours, such as a full disk
                 self._says("error", self.log.name, str(error))
+                self._store_fails(str(error))
             except CtlogError as error:
                 self._says("warning", self.log.name, str(error))
             await self._sleep(pause_s * (0.9 + random.random() / 5))

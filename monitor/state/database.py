@@ -61,6 +61,8 @@ class Database:
         self.path = path
         self.connection = connection
         self._lock = lock
+        found = path.stat()
+        self._place = found.st_dev, found.st_ino
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -73,6 +75,19 @@ class Database:
         Whoever is cancelled while he waits does not know which; so does whoever crashes.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, self._whole(work))
+
+    def check_place(self) -> None:
+        """Raises StoreError (`state-gone`) where another file, or none, stands where this one was opened: what is
+        written would be lost with the process."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            found = None
+        except OSError:
+            return  # that is not known
+        if found is None or (found.st_dev, found.st_ino) != self._place:
+            sentence = f"{self.path} was removed or replaced while the monitor ran: restore it from a copy, then start"
+            raise StoreError(sentence, reason="state-gone")
 
     async def close(self) -> None:
         """Close the file and let go of the lock."""

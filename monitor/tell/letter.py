@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from monitor.alert_text import URGENCY, WIDTH, alert_text, command
 from monitor.rules.values import say, say_time
-from monitor.state.rows import S4, TEST, AlertRow, OutboxRow
+from monitor.state.rows import NEW, S4, TEST, WAITING, AlertRow, NewAlert, OutboxRow
 
 ALERT, REMINDER, DIGEST, WORD = "alert", "reminder", "digest", "word"
 SUBJECT_LENGTH = 180
@@ -121,6 +121,15 @@ def trial_letter(channel: str, now_ms: int) -> Letter:
     document = {"v": 1, "kind": TEST, "id": f"test-{channel}-{now_ms}", "severity": S4, "reason": "A test.", "next": ""}
     subject = f"Test of the channel {say(channel, 40)}: nothing has happened"
     return Letter(f"test-{say(channel, 40)}-{now_ms}", TEST, subject, printable(text), S4, "", now_ms, document)
+
+
+def unstored_letter(alert: NewAlert, now_ms: int) -> Letter:
+    """The letter of an alert that could not be stored."""
+    row = AlertRow(
+        alert.id, alert.kind, alert.severity, alert.rule, alert.rules, alert.addressee, alert.summary, alert.body,
+        alert.item, alert.group, alert.thread, alert.log_id, None, None, now_ms, now_ms, 1, NEW, "", "", None,
+    )  # fmt: skip
+    return make_letter(OutboxRow(now_ms, row, "", ALERT, WAITING, now_ms, now_ms, 0, None, "", None))
 
 
 def retried(letter: Letter) -> Letter:

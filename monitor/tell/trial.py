@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from monitor.state.rows import NewAlert
 from monitor.tell.channel import Channel, DeliveryError
-from monitor.tell.letter import trial_letter
+from monitor.tell.letter import Letter, trial_letter, unstored_letter
 
 
 class Outcome(NamedTuple):
@@ -29,11 +30,16 @@ async def try_channels(channels: Iterable[Channel], now_ms: int) -> list[Outcome
     return list(await asyncio.gather(*(_try(channel, now_ms) for channel in channels)))
 
 
-async def _try(channel: Channel, now_ms: int) -> Outcome:
+async def say_unstored(channels: Iterable[Channel], alert: NewAlert, now_ms: int) -> list[Outcome]:
+    """Tell of an alert that cannot be stored, through each of these, once; the state knows nothing of it."""
+    return list(await asyncio.gather(*(_try(channel, now_ms, unstored_letter(alert, now_ms)) for channel in channels)))
+
+
+async def _try(channel: Channel, now_ms: int, letter: Letter | None = None) -> Outcome:
     began, error = time.monotonic(), ""
     try:
         async with asyncio.timeout(channel.limit_s):
-            await channel.send(trial_letter(channel.name, now_ms))
+            await channel.send(letter or trial_letter(channel.name, now_ms))
     except DeliveryError as failed:
         error = str(failed)
     except TimeoutError:

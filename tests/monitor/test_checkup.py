@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 
+from ctlog.errors import StoreError
 from monitor.catalogue import LogSpec
 from monitor.checkup import Checkup, Surroundings
 from monitor.follow.begin import FIRST
@@ -29,14 +30,20 @@ class Kit:
         self.around = {
             "specs": {LOG: SPEC}, "lost": [], "configured": frozenset(("mail",)), "operators": ("mail", "ops"),
             "sources": {}, "parts": {}, "mistake": "", "items": 1, "roots": 1, "listed": False,
+            "store": None,
         }  # fmt: skip
-        names = Surroundings._fields
-        around = Surroundings(*(lambda name=name: self.around[name] for name in names))
+        names = [name for name in Surroundings._fields if name != "unstored"]
+        around = Surroundings(**{name: lambda name=name: self.around[name] for name in names})
+        self.unstored = []
+        around = around._replace(unstored=self.tell_unstored)
         self.checkup = Checkup(state, self, around, lambda: self.now_ms, self.tell)
         self.rate = None
 
     def progress(self, log_id):
         return self.rate
+
+    async def tell_unstored(self, alerts):
+        self.unstored += [alert.rule for alert in alerts]
 
     def tell(self):
         self.told += 1
@@ -175,6 +182,28 @@ async def test_a_log_that_lied_is_not_well_until_somebody_has_answered(kit):
     assert await kit.health() == []  # it was told
     await kit.state.alerts.acknowledge("lie", "me", "")
     assert (await kit.checkup.look()).is_well
+
+
+async def test_what_cannot_be_stored_is_told_once_without_the_state(kit, monkeypatch):
+    async def full(*_, **__):
+        raise StoreError("database or disk is full", reason="disk-full")
+
+    kit.around["mistake"] = "line 3: no"
+    monkeypatch.setattr(kit.state.alerts, "raise_all", full)
+    for _ in range(3):
+        status = await kit.checkup.look()
+    assert [trouble.kind for trouble in status.troubles] == ["store", "mistake"]
+    assert "disk is full" in status.troubles[0].reason
+    assert kit.unstored == ["store", "mistake"]
+
+
+async def test_a_state_that_cannot_even_be_read_is_a_trouble_and_no_silence(kit, monkeypatch):
+    async def broken():
+        raise StoreError("disk I/O error")
+
+    monkeypatch.setattr(kit.state.logs, "all", broken)
+    status = await kit.checkup.look()
+    assert ([trouble.kind for trouble in status.troubles], kit.unstored) == (["store"], ["store"])
 
 
 async def test_two_looks_at_once_raise_one_alert(kit):

@@ -215,7 +215,7 @@ async def test_a_log_that_does_not_answer_is_an_alert_and_stops_no_other(kit, si
         kit.clock.now_ms += 7 * 3_600_000
         await kit.until(lambda: kit.alerts(kind="health"))
         health = [alert for alert in await kit.alerts(kind="health") if "two.example" in alert.summary]
-        assert [(alert.rule, alert.severity) for alert in health] == [("source", 3)]
+        assert [(alert.rule, alert.severity) for alert in health] == [("unreachable", 2)]
         kit.unreachable.clear()
 
         async def is_over():
@@ -247,6 +247,12 @@ async def test_it_says_how_it_is(kit, sim):
     async with kit.running() as daemon:
         await kit.caught_up()
         async with aiohttp.ClientSession() as session:
+
+            async def is_well():
+                async with session.get(daemon.url + "health") as answer:
+                    return answer.status == 200
+
+            await kit.until(is_well)  # it has one head
             async with session.get(daemon.url + "health") as answer:
                 health = await answer.json()
                 assert (answer.status, health["ok"], health["items"]) == (200, True, 1)
@@ -276,6 +282,54 @@ async def test_a_full_disk_loses_nothing(kit, sim, monkeypatch):
         full.clear()
         await kit.until(lambda: len(kit.told()) == 1)
         await kit.until(lambda: len(daemon.watchlist) == 2)
+
+
+async def test_a_full_disk_is_told_at_once_though_nothing_can_be_stored(kit, monkeypatch):
+    """Health says it without the state, and one unstored word goes over the channels."""
+    async with kit.running() as daemon:
+        await kit.caught_up()
+        full = True
+        real = daemon.state.database.write
+
+        async def write_(work):
+            if full:
+                raise StoreError("database or disk is full", reason="disk-full")
+            return await real(work)
+
+        monkeypatch.setattr(daemon.state.database, "write", write_)
+
+        async def health():
+            async with aiohttp.ClientSession() as session, session.get(daemon.url + "health") as answer:
+                return (await answer.json())["reasons"]
+
+        async def is_said():
+            return any(reason["kind"] == "store" for reason in await health())
+
+        await kit.until(is_said)
+        assert "disk is full" in (await health())[0]["sentence"]
+        assert "does not answer" not in str(await health())
+        words = await kit.until(lambda: kit.told())
+        assert [word["rule"] for word in words] == ["store"]
+        assert "disk is full" in words[0]["reason"]
+        full = False
+
+        async def is_well():
+            return await health() == []
+
+        await kit.until(is_well)
+        assert len(kit.told()) == 1
+
+
+async def test_a_state_that_is_removed_while_it_runs_ends_it(kit):
+    async def lose():
+        async with kit.running() as daemon:
+            await kit.caught_up()
+            (kit.folder / "state" / "state.sqlite").rename(kit.folder / "elsewhere")
+            await kit.until(daemon._parts.fatal.done)
+
+    with pytest.raises(StoreError) as caught:
+        await lose()
+    assert caught.value.reason == "state-gone"
 
 
 async def test_a_damaged_state_ends_it(kit, monkeypatch):

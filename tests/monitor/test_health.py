@@ -135,6 +135,12 @@ def test_that_nobody_looked_is_no_silence_of_the_log():
     assert kinds(log={"last_contact_ms": NOW - DAY_MS, "failing_since_ms": NOW - 1}, began_ms=NOW) == ["unreachable"]
 
 
+def test_a_full_disk_is_no_silence_of_a_log():
+    old = {"last_contact_ms": NOW - DAY_MS, "head_ms": NOW - 2 * DAY_MS}
+    (found,) = troubles(NOW, vitals(log=old, store=Failure("database or disk is full", NOW, is_grave=True)))
+    assert (found.kind, found.severity, "disk is full" in found.reason) == ("store", S1, True)
+
+
 def test_what_it_says():
     gaps = [Gap(ID, 256, 512, "missing-data", NOW, NOW), Gap(ID, 768, 1024, "bad-tile", NOW, NOW)]
     found = troubles(NOW, vitals(

@@ -76,7 +76,7 @@ async def test_what_fails_is_said_once_and_tried_again(kit, error, sentence):
         while tried[0] < 5:  # noqa: ASYNC110 - it counts
             await asyncio.sleep(0.001)
         assert kit.said == [("error", "works", sentence)]
-        assert kit.parts.failing["works"] == (sentence, 1000, False)
+        assert kit.parts.failing["works"] == (sentence, 1000, isinstance(error, StoreError))
         kit.now_ms += module.SAY_AGAIN_MS
         while len(kit.said) < 2:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.001)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 
 from ctlog.wire.checkpoint import Checkpoint, SignedHead
@@ -10,6 +12,7 @@ from monitor.cli import status as module
 from monitor.cli.alive import Alive
 from monitor.cli.place import now_ms
 from monitor.state.rows import Position
+from tests.cert_sim import CertSim
 from tests.monitor_place import Monitor
 from tests.state_values import alert
 
@@ -59,7 +62,7 @@ def test_where_it_says_nothing_the_state_is_looked_at(running: Monitor, monkeypa
 
     running.state(fail)
     out = running.here("status", code=1).out
-    assert "a log cannot be read" in out
+    assert "a log does not answer" in out
     assert "Messages to gone were given up" in out
     assert "FAILING   since 1970-01-01" in out
     assert "given up  gone: a-0123  a summary: no such channel" in out
@@ -82,8 +85,60 @@ def test_one_that_runs_and_does_not_answer_is_not_called_well(
     monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
     assert "! S2 The monitor runs, and does not answer." in running.here("status", code=1).out
     text = (running.folder / "monitor.toml").read_text()
-    running.write("monitor.toml", text.replace('# listen = "127.0.0.1:8462"', 'listen = ""'))
+    roots = '\n[[roots]]\ntrust_domain = "test"\nfiles = ["roots.pem"]\n'
+    running.write("monitor.toml", text.replace('# listen = "127.0.0.1:8462"', 'listen = ""') + roots)
+    head = SignedHead(Checkpoint("x", 0, bytes(32)), now_ms(), b"", DigitallySigned(4, 3, b""))
+    running.state(lambda state: state.logs.answered(bytes(32), head, now_ms()))
     assert running.here("status").out.startswith("All is well"), "one that is not to answer is asked nothing"
+
+
+def test_one_that_listens_nowhere_is_as_ill_as_it_told(running: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only the daemon knows (parts, sources, mistakes) stands in the state as an alert that is not over."""
+    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
+    body = b'{"reason": "The part fails.", "next": "Report it."}'
+    told = alert("health-part", kind="health", rule="part", summary="The monitor fails", body=body, channels=())
+    running.state(lambda state: state.alerts.raise_all([told], 1))
+    assert "! S1 The monitor fails. The part fails. Report it." in running.here("status", code=1).out
+    running.state(lambda state: state.alerts.resolve(told.id, 2))
+    assert "The monitor fails" not in running.here("status", code=1).out
+
+
+def test_a_line_that_says_failing_is_never_below_all_is_well(running: Monitor) -> None:
+    running.state(lambda state: state.logs.failed(bytes(32), "it does not verify", now_ms(), "bad-signature"))
+    out = running.here("status", code=1).out
+    assert out.startswith("NOT WELL: 1 item watched on 1 log.\n")
+    assert "FAILING" in out
+    assert "proven    nothing: not one head yet" in out
+    assert "is not signed by the key that is configured" in out
+
+
+def test_a_configured_log_that_is_not_begun_is_counted(monitor: Monitor) -> None:
+    key = b64encode(CertSim().policy.key.spki).decode()
+    text = (monitor.folder / "monitor.toml").read_text()
+    monitor.write("monitor.toml", f'{text}\n[[log]]\nurl = "https://log.example/"\nkey = "{key}"\n')
+    out = monitor.here("status", code=1).out
+    assert out.startswith("NOT WELL: 0 items watched on 1 log.\n")
+    assert "log.example has not given one head yet" in out
+
+
+def test_what_the_monitor_answers_instead_of_its_health_is_shown(
+    running: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None, "the disk is full"))
+    assert "and does not answer. the disk is full" in running.here("status", code=1).out
+
+
+def test_a_mistake_in_the_watch_file_hides_nothing_else(running: Monitor) -> None:
+    running.write("watch.toml", "[[watch]]\nname = 1\n")
+    out = running.here("status", code=1).out
+    assert out.startswith("NOT WELL: 1 item watched on 1 log.\n")
+    assert "watch.toml" in out
+    assert "line 2, column 8" in out
+
+
+def test_an_added_item_that_is_refused_is_not_counted(running: Monitor) -> None:
+    running.state(lambda state: state.answers.put_items([("bad", b"{}"), ("worse", b"no JSON")], 0))
+    assert running.here("status", code=None).out.startswith("All is well: 1 item watched")
 
 
 def test_progress_with_the_time_that_is_left(running: Monitor) -> None:
