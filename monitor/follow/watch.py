@@ -125,7 +125,7 @@ class Watch:
         self._store_fails = store_fails
         self._found = Found()
         self._committed_ms = now_ms()
-        self._aside = 0
+        self._aside: set[bytes] = set()  # roots of the contradicting trees that were looked at
 
     async def run(self) -> None:
         """Round after round, for ever."""
@@ -306,8 +306,14 @@ class Watch:
             await self._accuser.over(self.log, record_id(self.log, kind, _gap_key(gap.lo)), self._now_ms())
 
     async def _look_aside(self, head: SignedHead) -> None:
-        """A tree that contradicts the others may hold what concerns an owner: its newest entries, proven nowhere."""
-        lo = max(self._aside, min(self.position.frontier.size, head.size) - ASIDE, 0)
+        """A tree that contradicts the others may hold what concerns an owner: its newest entries, proven nowhere.
+
+        Each such tree for itself, for nothing says that one of them continues another.
+        """
+        if head.root in self._aside:
+            return
+        self._aside.add(head.root)
+        lo = max(min(self.position.frontier.size, head.size) - ASIDE, 0)
         try:
             async for batch in self._batches(head, lo, head.size):
                 await self._look_aside_at(batch)
@@ -315,7 +321,6 @@ class Watch:
             raise
         except CtlogError as error:
             self._says("warning", self.log.name, f"the contradicting tree cannot be read: {error}")
-        self._aside = max(self._aside, head.size)
 
     async def _look_aside_at(self, batch: Batch) -> None:
         found = Found(is_aside=True)

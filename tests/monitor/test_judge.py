@@ -1,12 +1,13 @@
 """monitor.judge: the whole way from a log's entry to one stored alert for each item and issuance."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
 
 from ctlog import issuance
-from ctlog.errors import StoreError
+from ctlog.errors import Misbehaviour, StoreError
 from ctlog.issuance import DAY_MS, Key, Subject
 from ctlog.tn.numbers import TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
@@ -20,6 +21,7 @@ from monitor.state.logs import Logs
 from monitor.state.rows import OPERATOR, OWNER, S1, S2
 from tests.cert_sim import CA, ROGUE, CertSim, number_tbs
 from tests.monitor_kit import Memory, rules_of
+from tests.simulator import Tree
 
 ITEM = "home/number:+12025550123"
 FORMS = pytest.mark.parametrize("form", [TILES, ENTRIES])
@@ -377,3 +379,20 @@ async def test_watching_nothing(memory):
     sim.add(123)
     await memory.kit.round(sim)
     assert await memory.kit.alerts() == []
+
+
+@FORMS
+async def test_attack_a_harmless_fork_first_and_then_one_of_the_same_size(memory, form):
+    """Every tree that contradicts the trusted one is looked at, whatever the size of those before it."""
+    sim, kit = CertSim(), memory.kit
+    for number in (777, 778, 779):
+        sim.add(number, key=number, serial=number)
+    await kit.round(sim, form=form)
+    honest = list(sim.tree.leaves)
+    for at, (authority, number) in enumerate(((CA, 700), (ROGUE, 123))):
+        sim.tree, sim.now_ms = Tree(honest[:2]), sim.now_ms + 1000
+        sim.add(number, authority, key=50 + at, serial=50 + at)
+        with contextlib.suppress(Misbehaviour):
+            await kit.round(sim, form=form)
+    (alert,) = await kit.alerts(item=ITEM)
+    assert (alert.log_index, alert.proven) == (None, None)
