@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ctlog.tn.labels import PREFIX, Label, claim_labels, format_label, labels_holding
+from ctlog.tn.labels import PREFIX, UNINDEXABLE, Label, claim_labels, format_label, labels_holding
 from ctlog.tn.numbers import Claim as NumberClaim
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
 from monitor.claims import Claim, hint, key_label, label_key, numbers_between, parse_claim, spki_key
@@ -79,6 +79,10 @@ class Past:
                 yield from self._by_claim(block)
         else:
             yield from self._by_claim(item.value)
+
+    def unindexable(self) -> Iterator[list[Place]]:
+        """The same of entries whose labels do not say all, such as those of more than 1,024: may concern any number."""
+        yield from self._by_key(label_key(UNINDEXABLE))
 
     def _by_claim(self, claim: NumberClaim) -> Iterator[list[Place]]:
         for key, _ in _wanted(claim):

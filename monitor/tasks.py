@@ -1,8 +1,9 @@
 """Reading some entries again: for items that are newly watched, and where something about old entries changed.
 
-In scope: "enrol" (what history has about new items is looked up; the entries are fetched and proven again, and judged
-for these items), "rejudge" (entries whose key was revoked, or whose scope by reference changed), and going on after a
-restart where it stopped. Out of scope: what is judged (`monitor.judge`), and finding out that there is something to do.
+In scope: "enrol" (what history has about new items is looked up, and what it cannot say of whom it concerns; the
+entries are fetched and proven again, and judged for these items), "rejudge" (entries whose key was revoked, or whose
+scope by reference changed), and going on after a restart where it stopped. Out of scope: what is judged
+(`monitor.judge`), and finding out that there is something to do.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from monitor.context import Past, Place
 from monitor.follow.followed import Clock, Says
 from monitor.follow.watch import Found
 from monitor.following import Following
-from monitor.items import Item
+from monitor.items import HOLDER, ISSUER, KEY, Item
 from monitor.state import State
 from monitor.state.audits import TaskRow
 from monitor.state.rows import HEALTH, OPERATOR, S3, NewAlert
@@ -35,6 +36,8 @@ MAX_ITEMS = 4096
 
 Work = tuple[str, int, tuple[str, ...] | None]
 """(log id in hexadecimal, index, items; None: all)."""
+OF_TASK = "*"
+"""In the place of items: all those of the task."""
 
 
 class Tasks:
@@ -83,11 +86,13 @@ class Tasks:
         if not task.progress and not self._is_settled():
             return True
         work = await self._planned(task)
+        every = json.loads(task.spec).get("items", [])
         later: list[Work] = []
         self._why = ""
         for at in range(0, len(work), STEP):
             for each in work[at : at + STEP]:
-                if not await self._one(each):
+                log_id, index, items = each
+                if not await self._one(log_id, index, every if items == (OF_TASK,) else items):
                     later.append(each)
             rest = [*later, *work[at + STEP :]]
             await self._state.audits.note_task(task.id, json.dumps(rest).encode(), self._now_ms(), done=not rest)
@@ -98,9 +103,8 @@ class Tasks:
             self._says("warning", task.kind, f"{len(later):,} entries cannot be read again at present{why}")
         return bool(later)
 
-    async def _one(self, work: Work) -> bool:
+    async def _one(self, log_id: str, index: int, items: Sequence[str] | None) -> bool:
         """Read one entry again and store what it raises; false where that is not possible now."""
-        log_id, index, items = work
         found = Found()
         try:
             only = None if items is None else frozenset(items)
@@ -131,20 +135,28 @@ class Tasks:
             return [_work(each) for each in spec["places"]]
         wanted = set(spec["items"])
         places: dict[tuple[str, int], list[str]] = {}
-        for item in [each for each in self._items() if each.id in wanted]:
-            for place in await self._chosen(item):
+        logged: dict[tuple[str, int], int] = {}
+        items = [each for each in self._items() if each.id in wanted]
+        for item in items:
+            for place in await self._chosen(self._past.places(item), item):
                 places.setdefault((place.log_id.hex(), place.log_index), []).append(item.id)
-        work: list[Work] = [(*place, tuple(items)) for place, items in places.items()]
+                logged[place.log_id.hex(), place.log_index] = place.logged_ms
+        claimed = next((item for item in items if item.kind not in (HOLDER, ISSUER, KEY)), None)
+        if claimed is not None:
+            for place in await self._chosen(self._past.unindexable(), claimed):
+                places[place.log_id.hex(), place.log_index] = [OF_TASK]
+                logged[place.log_id.hex(), place.log_index] = place.logged_ms
+        work: list[Work] = [(*place, tuple(places[place])) for place in sorted(places, key=lambda place: logged[place])]
         await self._state.audits.note_task(task.id, json.dumps(work).encode(), self._now_ms())
         return work
 
-    async def _chosen(self, item: Item) -> list[Place]:
-        """Where claims about an item stand, the oldest of them first, so that profiles learn in order: all that are
-        valid, and the newest of the others."""
+    async def _chosen(self, pieces: Iterable[list[Place]], item: Item) -> list[Place]:
+        """Of the places where claims about an item stand, or may stand, the oldest first, so that profiles learn in
+        order: all that are valid, and the newest of the others."""
         valid: set[Place] = set()
         others: set[Place] = set()
         now_ms, more = self._now_ms(), False
-        for piece in self._past.places(item):
+        for piece in pieces:
             valid.update(place for place in piece if place.not_after_ms >= now_ms)
             others.update(place for place in piece if place.not_after_ms < now_ms)
             if len(valid) > 2 * MAX_VALID:

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
+from ctlog import issuance
 from ctlog.errors import StoreError, TransportError
-from ctlog.issuance import DAY_MS
+from ctlog.issuance import DAY_MS, Key, Subject
 from monitor import tasks as module
 from monitor.rules.values import Revocations, Revoked
 from monitor.sources import Known
-from monitor.state.rows import S1, S2
+from monitor.state.rows import OWNER, S1, S2
 from monitor.tasks import ENROL, REJUDGE, Tasks, plan_enrol
 from monitor.watch_file import parse_watch_file
 from monitor.watchlist import Watchlist
@@ -101,6 +102,25 @@ async def test_what_was_there_at_enrolment_is_shown_for_a_yes_or_no(kit):
     assert kit.told
     assert await kit.open_tasks() == []
     assert await kit.tasks.work() is False
+
+
+async def test_attack_a_number_hidden_among_more_than_a_label_each(kit):
+    """Of a certificate with more than 1,024 labels history only knows that it may concern anybody: it is read again."""
+    sim = CertSim()
+    sim.add(700)
+    who = Subject(issuance.name(O="Mallory"), Key.from_number(21).spki, sim.now_ms, sim.now_ms + DAY_MS, 9)
+    numbers = [f"1303555{2 * at:04d}" for at in range(1100)]
+    tbs = issuance.delegate_leaf(ROGUE, who, issuance.one(*numbers, "12025550123"))
+    sim.submit([ROGUE.precertificate(tbs), *ROGUE.chain])
+    sim.publish()
+    sim.add(123, key=22, serial=2)
+    await kit.kit.round(sim)
+    await kit.enrol(kit.watch())
+    assert await kit.tasks.work() is False
+    assert kit.again.read == [1, 2]
+    found = await kit.kit.alerts(item=ITEM)
+    assert [(row.log_index, row.addressee) for row in found] == [(1, OWNER), (2, OWNER)]
+    assert await kit.open_tasks() == []
 
 
 async def test_a_task_waits_until_its_items_are_watched(kit):
