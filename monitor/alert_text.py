@@ -21,6 +21,7 @@ WIDTH = 88
 FACTS = "The facts, for whoever looks into it"
 """Stands between the page and the facts."""
 PROGRAM = "ctlog-monitor "
+_NO_BREAK = "\u00a0"
 URGENCY = {1: "act now", 2: "verify today", 3: "review, without hurry", 4: "for information"}
 _NOUNS = {
     "number": "your telephone number {}",
@@ -63,7 +64,8 @@ def alert_text(document: Mapping[str, Any]) -> str:
     lines += [*_wrap(_what_happened(document)), ""]
     for each in document["rules"]:
         ids = " with ".join((each["id"], *each.get("with", ())))
-        lines += _wrap(f"{each['reason']} [{ids}, S{each['severity']}]", "  ")
+        tag = f"[{ids}, S{each['severity']}]".replace(" ", _NO_BREAK)
+        lines += [line.replace(_NO_BREAK, " ") for line in _wrap(f"{each['reason']} {tag}", "  ")]
     if not document["rules"]:
         lines.append("  A new certificate, as expected.")
     for title, paragraphs in _page(document):

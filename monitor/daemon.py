@@ -303,7 +303,7 @@ class Daemon:
             return
         new = await self._enrolment.enrol(self._next, has_history=len(self.history) > 0)
         self.watchlist, self._next = self._next, None
-        self._says("info", "watch list", f"{len(self.watchlist):,} items are watched, {new:,} of them newly")
+        self._says("info", "watch list", f"{_items(len(self.watchlist), 'watched')}, {new:,} of them newly")
         if self.is_started:
             self._parts.wake(TASKS)
 
@@ -340,7 +340,7 @@ class Daemon:
     def _start_line(self) -> str:
         config = self.setup.config
         return (
-            f"ctlog-monitor {__version__} watches {len(self.watchlist):,} items for {config.contact}, and tells over "
+            f"ctlog-monitor {__version__} watches {_items(len(self.watchlist))} for {config.contact}, and tells over "
             f"{', '.join(self.channels) or 'no channel'}; its history has {len(self.history):,} records"
             f"{f'; {self.url} answers' if self.url else ''}"
         )
@@ -389,3 +389,8 @@ class Daemon:
     async def handed_in(self) -> None:
         """An event was handed in."""
         await self._judge.refresh()
+
+
+def _items(count: int, what: str = "") -> str:
+    said = f"{count:,} {'item' if count == 1 else 'items'}"
+    return f"{said} {'is' if count == 1 else 'are'} {what}" if what else said

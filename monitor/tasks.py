@@ -60,6 +60,7 @@ class Tasks:
         self._operators = operators
         self._is_settled = is_settled
         self._why = ""
+        self._waited: set[int] = set()
 
     async def add_rejudge(self, places: Iterable[tuple[bytes, int]]) -> None:
         """Judge these entries again."""
@@ -98,9 +99,11 @@ class Tasks:
             await self._state.audits.note_task(task.id, json.dumps(rest).encode(), self._now_ms(), done=not rest)
         if not work:
             await self._state.audits.note_task(task.id, b"[]", self._now_ms(), done=True)
-        if later:
+        if later and not self._why and task.id not in self._waited:
+            self._waited.add(task.id)  # at a start the logs are begun with a moment later: that is no trouble
+        elif later:
             why = f": {self._why}" if self._why else ""
-            self._says("warning", task.kind, f"{len(later):,} entries cannot be read again at present{why}")
+            self._says("warning", task.kind, f"{_entries(len(later))} cannot be read again at present{why}")
         return bool(later)
 
     async def _one(self, log_id: str, index: int, items: Sequence[str] | None) -> bool:
@@ -194,6 +197,10 @@ def plan_enrol(items: Iterable[str]) -> list[tuple[str, bytes]]:
 
 def _latest(places: Iterable[Place], limit: int) -> list[Place]:
     return sorted(places, key=lambda place: (place.logged_ms, place.log_index))[-limit:]
+
+
+def _entries(count: int) -> str:
+    return f"{count:,} {'entry' if count == 1 else 'entries'}"
 
 
 def _work(value: Sequence[object]) -> Work:

@@ -138,7 +138,7 @@ def _read_table(table: Mapping[str, Any], path: Path, added_ms: int) -> Iterator
     _check_keys(table, MEMBERS, path)
     group = _read_group(table, path)
     if "codes" in table and group.trust_domain is None:
-        sentence = "a code is only unique in one trust domain: add trust_domain"
+        sentence = "a code is only unique in one trust domain: add trust_domain (--domain, on a command line)"
         raise WatchListError(sentence, (*path, "codes"), of_key=True)
     count = 0
     for key, (kind, parse) in LISTS.items():

@@ -59,7 +59,7 @@ class Reading:
         program, *rest = shlex.split(words)
         child = Child([*PROGRAMS[program], *rest], cwd=self.folder, env=self.environment, merged=True)
         self.children.append(child)
-        child.wait_for(lambda line: " watches 1 items " in line, 60)
+        child.wait_for(lambda line: " watches 1 item " in line, 60)
 
     def until(self, words: str, wanted: str) -> None:
         deadline = time.monotonic() + 60

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from monitor.cli.place import Place
     from monitor.watch_table import Table
 
+SHORTEST, NANP = 7, 11
+"""Digits of a number, its country code included: fewer has none; in North America (+1) each has as many as this."""
+
 _OPTIONS = (
     click.option("--name", metavar="NAME", default="watched", show_default=True, help="What alerts call it; all that "
                  "has one name has the same recipients and expectations."),
@@ -146,5 +149,10 @@ def hint(place: Place, name: str, table: Table) -> None:
     domain = table.get("trust_domain")
     if domain and domains and domain not in domains:
         say_error(f"Note: no [[roots]] have the trust domain {domain!r}; there are {', '.join(sorted(domains))}.")
+    for number in table.get("numbers", ()):
+        digits = number.removeprefix("+")
+        if len(digits) < SHORTEST or (digits.startswith("1") and len(digits) != NANP):
+            say_error(f"Note: {number} has {len(digits)} digits, which no whole number there has, so it may never be "
+                      f"seen; {number}* watches all that begin so.")  # fmt: skip
     if not table.get("tell") and not place.config.channels:
         say_error(f"Note: {place.path} has no channel yet, so {name!r} is told to nobody.")

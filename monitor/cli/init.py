@@ -10,7 +10,7 @@ import click
 
 from ctlog.cli.output import json_option, say, say_error, say_json
 from ctlog.errors import ConfigError, UsageError
-from monitor.cli.place import find_place, now_ms
+from monitor.cli.place import find_place, in_folder, now_ms
 
 if TYPE_CHECKING:
     from monitor.cli.place import Place
@@ -70,7 +70,7 @@ def init(
         return 0
     say(f"The monitor's configuration is {path}, every key explained; its state lies in {place.state}.")
     say("Keep the state: whoever loses it misses what was logged between. Next:")
-    where = "" if directory == Path() else f" -d {directory}"
+    where = in_folder(directory)
     if not place.config.logs and place.config.log_list is None:
         say(f"  ctlog-monitor logs add{where} URL --key KEY      which logs are read")
     if not place.config.roots:

@@ -89,7 +89,8 @@ def list_(folder: Path, as_json: bool) -> int:
             if as_json:
                 say_json({"name": log.name or log.log_v3, "url": log.url or log.log_v3, "begun": False})
             else:
-                say(f"{log.name or log.log_v3}\n  not begun: `ctlog-monitor run` begins with it")
+                say(log.name or log.log_v3)
+                say("  not begun: `ctlog-monitor run` begins with it")
     if not rows and not place.config.logs and not as_json:
         say("No log is read: ctlog-monitor logs add URL --key KEY")
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import shlex
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -83,6 +84,11 @@ def with_state(folder: Path, work: Callable[[Place, State], Awaitable[T]]) -> T:
             return await work(place, state)
 
     return asyncio.run(run())
+
+
+def in_folder(folder: Path) -> str:
+    """What a command needs to find this folder from here: " -d DIR", or nothing."""
+    return "" if folder == Path() else f" -d {shlex.quote(str(folder))}"
 
 
 def now_ms() -> int:

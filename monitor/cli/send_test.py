@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ctlog.cli.output import json_option, say, say_json
-from ctlog.errors import ConfigError, UsageError
-from monitor.cli.place import find_place, folder_option, now_ms
+from ctlog.errors import ConfigError, StoreError, UsageError
+from monitor.cli.place import find_place, folder_option, now_ms, with_state
 
 if TYPE_CHECKING:
     from monitor.tell.trial import Outcome
@@ -44,6 +45,9 @@ def test(folder: Path, channels: tuple[str, ...], as_json: bool) -> int:
             raise UsageError(f"there is no channel {name!r}; the nearest is {near!r}")
     wanted = [known[name] for name in channels or known]
     outcomes = asyncio.run(try_channels(wanted, now_ms()))
+    taken = [each.channel for each in outcomes if not each.error]
+    with suppress(StoreError):  # a test tells what it tells, also where there is no state
+        with_state(folder, lambda _, state: state.outbox.tested(taken, now_ms()))
     for outcome in outcomes:
         _say(outcome, as_json)
     return 1 if any(outcome.error for outcome in outcomes) else 0

@@ -13,7 +13,7 @@ from ctlog.cli.output import json_option, say, say_json, when
 from ctlog.errors import CtlogError
 from monitor.cli.alive import ask
 from monitor.cli.logs import log_value, say_log
-from monitor.cli.place import folder_option, now_ms, with_state
+from monitor.cli.place import folder_option, in_folder, now_ms, with_state
 from monitor.cli.watched import count_watched, items_word
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ NAMED = 5
 class Found(NamedTuple):
     """All that is stored."""
 
+    folder: Path
     items: int
     logs: list[LogRow]
     gaps: list[Gap]
@@ -76,6 +77,7 @@ async def _look(place: Place, state: State) -> Found:
             open_alerts[severity] = open_alerts.get(severity, 0) + count
     items, mistake = await _count(place, state)
     return Found(
+        folder=place.folder,
         items=items,
         roots=len(place.config.roots),
         mistake=mistake,
@@ -124,7 +126,7 @@ def _reasons(found: Found) -> list[dict[str, Any]]:
     if not found.alive.runs:
         reasons.append({"kind": "not-running", "severity": 1, "summary": "The monitor does not run",
                         "sentence": "Nobody is told of anything meanwhile. It goes on where it was.",
-                        "next": "Start it: ctlog-monitor run."})  # fmt: skip
+                        "next": f"Start it: ctlog-monitor run{in_folder(found.folder)}"})  # fmt: skip
     elif found.alive.health is None and found.should_answer:
         reasons.append({"kind": "no-answer", "severity": 2, "summary": "The monitor runs, and does not answer",
                         "sentence": found.alive.error
@@ -206,7 +208,8 @@ def _say_channels(found: Found) -> None:
         failing = f"; FAILS since {when(since)}: {channel.last_error}" if since is not None else ""
         waiting = f"; {channel.waiting:,} wait" if channel.waiting else ""
         dead = f"; {channel.dead:,} were given up" if channel.dead else ""
-        say(f"Channel {channel.name}: {last}{waiting}{dead}{failing}")
+        gone = "" if channel.name in found.configured else "no longer configured; "
+        say(f"Channel {channel.name}: {gone}{last}{waiting}{dead}{failing}")
     for name in sorted(found.configured - {channel.name for channel in found.channels}):
         say(f"Channel {name}: nothing yet; `ctlog-monitor test` tries it")
     for message in found.dead:
@@ -219,7 +222,8 @@ def _say_alerts(found: Found) -> None:
         say("No alert waits for an answer.")
         return
     parts = ", ".join(f"{count:,} S{severity}" for severity, count in sorted(found.open_alerts.items()))
-    say(f"{total:,} alerts wait for an answer ({parts}); ctlog-monitor alerts list --status new")
+    wait = "alert waits" if total == 1 else "alerts wait"
+    say(f"{total:,} {wait} for an answer ({parts}); ctlog-monitor alerts list --status new")
     for alert in found.newest:
         say(f"  {alert.id[:12]}  {when(alert.created_ms)}  {alert.summary}")
 

@@ -145,7 +145,7 @@ def _watched(stage: Stage, url: str) -> int:
         monitor = Child([*program("ctlog-monitor"), "run", "-d", "monitor"], cwd=stage.folder, notes=notes,
                         hear=heard.append)  # fmt: skip
     try:
-        _wait(lambda: " watches 1 items " in (stage.folder / NOTES).read_text(), monitor, "the monitor did not start")
+        _wait(lambda: " watches 1 item " in (stage.folder / NOTES).read_text(), monitor, "the monitor did not start")
         _own_certificates(stage, url, monitor)
         alert = _rogue_certificate(stage, url, monitor, heard)
         _end(stage, alert)

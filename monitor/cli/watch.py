@@ -167,7 +167,9 @@ async def _remove(state: State, name: str, values: tuple[str, ...]) -> int:
 
     def change(found: dict[str, bytes]) -> dict[str, bytes | None]:
         if name not in found:
-            raise NotFoundError(f"nothing is watched under the name {name!r}; `ctlog-monitor watch list` shows all")
+            hint = f"; a number is given after its name: watch remove watched {name}" if name.startswith("+") else ""
+            where = "`ctlog-monitor watch list` shows all"
+            raise NotFoundError(f"nothing is watched under the name {name!r}; {where}{hint}")
         table = parse_table(found[name])
         if not values:
             counts[0] = count(table)

@@ -64,7 +64,9 @@ def try_(folder: Path, as_json: bool, **options: Any) -> int:
     if found.more:
         say_error("Note: there are more; the newest of each item were looked at.")
     if not as_json:
-        say(f"{len(found.verdicts):,} alerts from {found.read:,} certificates.")
+        alerts, read = len(found.verdicts), found.read
+        say(f"{alerts:,} {'alert' if alerts == 1 else 'alerts'} from {read:,} "
+            f"{'certificate' if read == 1 else 'certificates'}.")  # fmt: skip
     return 0
 
 

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 FILE_NAME = "state.sqlite"
 LOCK_NAME = "lock"
+RESTORE = "restore it from a copy; without one, move it away and begin anew by `ctlog-monitor init DIR --anew`"
 PATIENCE_MS = 90_000
 """So long a command waits for a daemon that writes."""
 
@@ -103,7 +104,7 @@ class Database:
         try:
             return work(self.connection)
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self.path}: {error}", reason=_reason(error)) from error
+            raise StoreError(f"{self.path}: {_said(error)}", reason=_reason(error)) from error
 
     def _whole(self, work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
         def run(connection: sqlite3.Connection) -> T:
@@ -150,12 +151,14 @@ def _open(path: Path) -> sqlite3.Connection:
         (found,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
-        raise StoreError(f"{path} cannot be read: {error}", reason=_reason(error, "state-damaged")) from error
+        sentence = f"{path} cannot be read: {_said(error)}{_next(error)}"
+        raise StoreError(sentence, reason=_reason(error, "state-damaged")) from error
     try:
         _check(path, connection, found, version)
     except sqlite3.Error as error:
         connection.close()
-        raise StoreError(f"{path} is damaged: {error}", reason=_reason(error, "state-damaged")) from error
+        sentence = f"{path} is damaged: {_said(error)}{_next(error)}"
+        raise StoreError(sentence, reason=_reason(error, "state-damaged")) from error
     except BaseException:
         connection.close()
         raise
@@ -170,7 +173,8 @@ def _check(path: Path, connection: sqlite3.Connection, found: int, version: int)
         raise StoreError(sentence, reason="state-newer")
     faults = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     if faults != ["ok"]:
-        raise StoreError(f"{path} is damaged: {'; '.join(faults)[:300]}", reason="state-damaged")
+        found_faults = " ".join("; ".join(faults).split())[:300]
+        raise StoreError(f"{path} is damaged: {found_faults}; {RESTORE}", reason="state-damaged")
     while version < VERSION:
         if version not in UPGRADES:
             raise StoreError(f"{path}: no way leads from version {version}", reason="state-foreign")
@@ -208,6 +212,15 @@ def _reason(error: Exception, otherwise: str = "store") -> str:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return "state-damaged"
     return otherwise
+
+
+def _said(error: Exception) -> str:
+    """What SQLite says in several lines, in one."""
+    return " ".join(str(error).split())
+
+
+def _next(error: Exception) -> str:
+    return f"; {RESTORE}" if _reason(error, "state-damaged") == "state-damaged" else ""
 
 
 def _sync_folder(folder: Path) -> None:

@@ -96,6 +96,15 @@ class Outbox:
 
         await self._database.write(work)
 
+    async def tested(self, channels: Sequence[str], now_ms: int) -> None:
+        """A test went through these. Whether alerts do is still for alerts to say: what fails is failing."""
+        query = (
+            "INSERT INTO channels (name, last_success_ms) VALUES (?1, ?2) "
+            "ON CONFLICT (name) DO UPDATE SET last_success_ms = ?2"
+        )
+        rows = [(name, now_ms) for name in channels]
+        await self._database.write(lambda connection: connection.executemany(query, rows))
+
     async def mark_failed(self, ids: Sequence[int], next_ms: int | Sequence[int], error: str, now_ms: int) -> None:
         """These did not get through; they are due again at `next_ms`, which may be given for each of them. Whatever
         somebody answered while they were under way holds."""

@@ -179,6 +179,21 @@ async def test_a_log_that_is_not_read_now_is_looked_at_later(kit):
     assert len(kit.again.read) == 2
 
 
+async def test_a_log_that_is_begun_with_a_moment_later_is_no_trouble(kit):
+    sim = CertSim()
+    sim.add(123)
+    await kit.kit.round(sim)
+    await kit.enrol(kit.watch())
+    kit.again.closed.add(next(iter(kit.kit.watches)))
+    assert await kit.tasks.work() is True
+    assert kit.said == []
+    assert await kit.tasks.work() is True
+    assert kit.said == [("warning", ENROL, "1 entry cannot be read again at present")]
+    kit.again.closed.clear()
+    assert await kit.tasks.work() is False
+    assert len(await kit.kit.alerts(item=ITEM)) == 1
+
+
 async def test_trouble_with_the_network_is_tried_again(kit):
     sim = CertSim()
     sim.add(123)
@@ -186,7 +201,7 @@ async def test_trouble_with_the_network_is_tried_again(kit):
     await kit.enrol(kit.watch())
     kit.again.errors = [TransportError("reset")]
     assert await kit.tasks.work() is True
-    assert kit.said == [("warning", ENROL, "1 entries cannot be read again at present: reset")]
+    assert kit.said == [("warning", ENROL, "1 entry cannot be read again at present: reset")]
     assert await kit.tasks.work() is False
     assert len(await kit.kit.alerts(item=ITEM)) == 1
 

@@ -34,7 +34,7 @@ def test_a_log_comes_to_the_end_of_the_file(monitor: Monitor) -> None:
     assert (second.log_v3, second.begin) == ("https://other.example/log.v3.json", 1_777_629_600_000)
     listed = monitor.here("logs", "list").out
     assert "First" in listed
-    assert listed.count("not begun") == 2
+    assert listed.count("\n  not begun: `ctlog-monitor run` begins with it\n") == 2
     assert [line["begun"] for line in monitor.here("logs", "list", "--json").lines] == [False, False]
 
 
@@ -88,7 +88,7 @@ def test_a_monitor_that_is_not_there(monitor: Monitor, monkeypatch: pytest.Monke
     [
         (lambda path: path.unlink(), "is missing. It is never made anew by itself"),
         (lambda path: path.write_bytes(b""), "is empty: restore it from a copy"),
-        (lambda path: path.write_bytes(b"no database at all" * 100), "cannot be read"),
+        (lambda path: path.write_bytes(b"no database at all" * 100), "a database; restore it from a copy"),
     ],
 )
 def test_a_state_that_is_not_whole_is_said(monitor: Monitor, spoil, sentence: str) -> None:

@@ -25,8 +25,16 @@ def test_each_is_tried_and_told(monitor: Monitor) -> None:
     (line,) = (monitor.folder / "first.jsonl").read_text().splitlines()
     assert json.loads(line)["type"] == "test"
     assert monitor.here("test", "first").out.startswith("taken   first")
+    out = monitor.here("status", code=1).out
+    assert "Channel first: delivered 20" in out
+    assert "Channel second: nothing yet; `ctlog-monitor test` tries it" in out
     (value,) = monitor.here("test", "first", "--json").lines
     assert (value["channel"], value["error"]) == ("first", "")
+
+
+def test_without_a_state_it_is_tried_all_the_same(monitor: Monitor) -> None:
+    (monitor.folder / "state" / "state.sqlite").unlink()
+    assert "taken   screen" in monitor.here("test").out
 
 
 def test_what_cannot_be_tried(monitor: Monitor) -> None:

@@ -65,8 +65,9 @@ def test_where_it_says_nothing_the_state_is_looked_at(running: Monitor, monkeypa
     assert "a log does not answer" in out
     assert "Messages to gone were given up" in out
     assert "FAILING   since 1970-01-01" in out
+    assert "Channel gone: no longer configured; " in out
     assert "given up  gone: a-0123  a summary: no such channel" in out
-    assert "1 alerts wait for an answer (1 S1)" in out
+    assert "1 alert waits for an answer (1 S1)" in out
 
 
 def test_a_log_that_lied_is_not_well_until_somebody_answers(

@@ -61,7 +61,7 @@ def test_every_kind_and_every_expectation(monitor: Monitor, tmp_path: Path) -> N
         (["+1"], "is too short for a telephone number"),
         (["+12025550199 to +12025550100"], "the last is above the first"),
         (["Example Inc"], "say which (--code, --holder, --issuer)"),
-        (["--code", "709J"], "add trust_domain"),
+        (["--code", "709J"], "add trust_domain (--domain, on a command line)"),
         (["--code", "7 9", "--domain", "x"], "is no service provider code"),
         (["--key", "abcd"], "is no key"),
         (["+12025550123", "--tell", "scren"], "there is no channel 'scren'; the nearest is 'screen'"),
@@ -115,6 +115,8 @@ def test_taking_away(monitor: Monitor) -> None:
     assert "is not among what 'home' watches" in monitor.here("watch", "remove", "home", "+12025550123", code=1).err
     assert monitor.here("watch", "remove", "home", "--json").lines == [{"name": "home", "removed": 1}]
     assert stored(monitor) == {}
+    said = monitor.here("watch", "remove", "+12025550123", code=1).err
+    assert "a number is given after its name: watch remove watched +12025550123" in said
     assert "nothing is watched under the name 'home'" in monitor.here("watch", "remove", "home", code=1).err
     assert monitor.here("watch", "list").out.startswith("Nothing is watched: ")
 
@@ -147,3 +149,11 @@ def test_a_monitor_that_runs_notices(monitor: Monitor) -> None:
         return before != await state.answers.data_version()
 
     assert monitor.state(work)
+
+
+def test_a_number_that_can_never_be_seen_is_said_to_be_one(monitor: Monitor) -> None:
+    said = monitor.here("watch", "add", "+1202555", "+4930", "+12025550123")
+    assert "Note: +1202555 has 7 digits, which no whole number there has" in said.err
+    assert "+1202555* watches all that begin so." in said.err
+    assert "Note: +4930 has 4 digits" in said.err
+    assert "+12025550123 has" not in said.err

@@ -31,7 +31,7 @@ def test_what_would_have_been_told(monitor: Monitor, past: list[object]) -> None
     said = monitor.here("watch", "try", "+12025550123", "--expect-issuer", "Rightful CA")
     assert "S1  " in said.out
     assert "Rogue CA is none of the issuers that you expect" in said.out
-    assert said.out.endswith(" alerts from 2 certificates.\n")
+    assert said.out.endswith("\n1 alert from 2 certificates.\n")
     assert "3 entries could not be read now: the log is silent." in said.err
     assert "the newest of each item were looked at" in said.err
     (line,) = [line for line in monitor.here("watch", "try", "+12025550123", "--json").lines if line["log_index"] == 1]
