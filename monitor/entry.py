@@ -39,16 +39,18 @@ _EMPTY_SIGNATURE = b"\x03\x01\x00"
 
 
 class IssuerId(NamedTuple):
-    """Who issued: the operator of an accepted root, and the organisation of the CA below it that signed.
+    """Who issued: the operator of an accepted root, and every organisation on the way down to the CA that signed.
 
-    By names, each vouched for from above: a CA that rolls its key, or its root, is the same issuer. All in normal form
-    (`monitor.holder`). root: "" if the chain does not lead to an accepted root by valid signatures; then
-    `organisation` is only what the certificate says, and is never the same issuer as one that is known.
+    By names, each vouched for by the one above it: a CA that rolls its key, or its root, is the same issuer, and one
+    that somebody else gave the same name is not. All in normal form (`monitor.holder`). root: "" if the chain does not
+    lead to an accepted root by valid signatures; then `organisation` is only what the certificate says, and is never
+    the same issuer as one that is known. via: other organisations between the two, from the issuer upwards.
     """
 
     trust_domain: str
     root: str
     organisation: str
+    via: tuple[str, ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -57,15 +59,24 @@ class IssuerId(NamedTuple):
 
     @property
     def text(self) -> str:
-        """One stable line, for people and for storage: "martini security @ us-shaken", its root in between if it is
-        somebody else's."""
-        root = "no accepted root" if not self.root else "" if self.root == self.organisation else self.root
-        return " @ ".join(part for part in (self.organisation, root, self.trust_domain) if part)
+        """One stable line, for people and for storage: "martini security @ us-shaken", whoever else stands above it in
+        between."""
+        is_own = self.root == self.organisation and not self.via
+        root = "no accepted root" if not self.root else "" if is_own else self.root
+        return " @ ".join(part for part in (self.organisation, *self.via, root, self.trust_domain) if part)
+
+    def below(self, name: str) -> IssuerId:
+        """A CA with this name (normal form), which this one certified."""
+        if name in ("", self.organisation):
+            return self
+        above = () if self.organisation == self.root and not self.via else (self.organisation, *self.via)
+        return self._replace(organisation=name, via=above)
 
     @property
     def key(self) -> bytes:
         """8 octets that stand for it in small records."""
-        return hashlib.sha256("\0".join(self).encode("utf-8", "surrogatepass")).digest()[:8]
+        names = "\0".join((*self[:3], *self.via))
+        return hashlib.sha256(names.encode("utf-8", "surrogatepass")).digest()[:8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,9 +346,16 @@ def _issuer_id(parsed: Certificate | None, issuers: Sequence[Certificate], root:
         return IssuerId("", "", "")
     if root is None or not issuers:
         return IssuerId("", "", normalise(organisation(parsed.issuer)))
+    return issuer_below(root, issuers)
+
+
+def issuer_below(root: AcceptedRoot, issuers: Sequence[Certificate]) -> IssuerId:
+    """Who issued, by the verified CAs up to a root and with it, nearest first."""
     operator = normalise(organisation(root.certificate.subject)) or root.fingerprint.hex()
-    own = normalise(organisation(issuers[0].subject)) or operator
-    return IssuerId(root.trust_domain, operator, own)
+    found = IssuerId(root.trust_domain, operator, operator)
+    for ca in reversed(issuers[:-1]):
+        found = found.below(normalise(organisation(ca.subject)))
+    return found
 
 
 def describe_issuer(entry: Entry) -> str:
@@ -345,5 +363,6 @@ def describe_issuer(entry: Entry) -> str:
     if entry.parsed is None:
         return "an issuer that cannot be read"
     if entry.issuers:
-        return organisation(entry.issuers[0].subject) or name_text(entry.issuers[0].subject)
+        above = f", a CA below {entry.issuer.via[0]}" if entry.issuer.via else ""
+        return (organisation(entry.issuers[0].subject) or name_text(entry.issuers[0].subject)) + above
     return f"somebody who says to be {organisation(entry.parsed.issuer) or name_text(entry.parsed.issuer)}"

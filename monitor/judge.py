@@ -90,8 +90,9 @@ class StateJudge:
         return Case(entry if scope is None else entry.with_scope(scope), snapshots)
 
     async def judge(
-        self, case: Case, found: Found, *, filling: bool, is_ready: bool, only: frozenset[str] | None = None
-    ) -> None:
+        self, case: Case, found: Found, *, filling: bool, is_ready: bool, was_there: bool,
+        only: frozenset[str] | None = None,
+    ) -> None:  # fmt: skip
         """See Judge."""
         entry, snapshots = case
         hits: list[Hit | None] = []
@@ -110,6 +111,7 @@ class StateJudge:
             known_issuers=self._issuers | found.issuers if is_ready else None,
             has_roots=len(self._trust().roots) > 0,
             filling=filling,
+            was_there=was_there,
         )
         for at in range(0, max(len(hits), 1), HELD):
             if len(found.alerts) >= HELD:

@@ -71,6 +71,7 @@ class Replay:
             claims=tuple(claims),
             key_uses=tuple(self._by_key.get(entry.key_hash[:_KEY], ())),
             known_issuers=frozenset(self._issuers),
+            was_there=True,
         )
 
     def _remember(self, entry: Entry) -> None:

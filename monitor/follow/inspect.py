@@ -43,12 +43,15 @@ class Judge(Protocol):
         ...
 
     async def judge(
-        self, case: Any, found: Found, *, filling: bool, is_ready: bool, only: frozenset[str] | None = None
-    ) -> None:
+        self, case: Any, found: Found, *, filling: bool, is_ready: bool, was_there: bool,
+        only: frozenset[str] | None = None,
+    ) -> None:  # fmt: skip
         """Put the alerts that a prepared entry raises into `found`, with all that was learned. Waits for no network.
 
         filling: the log is being filled from older records. is_ready: all that it held when it was first followed has
-        been read, so that what was never seen before is news. only: the items that it is judged for; None: all.
+        been read, so that what was never seen before is news. was_there: the log had the entry before that, or it is
+        read again for some items or from further back: whether it is older than an item may then go by its timestamp.
+        only: the items that it is judged for; None: all.
         """
         ...
 
@@ -98,6 +101,7 @@ class EntryInspector:
         self._late = self._counted = 0.0
         self._met: set[int] = set()
         self.is_ready = is_ready
+        self._has_met_end = is_ready
         self._has_read = False
         shared.stored[self._number] = stored
 
@@ -136,6 +140,7 @@ class EntryInspector:
 
     async def caught_up(self) -> None:
         """See Inspector."""
+        self._has_met_end = True
         if not self.is_ready and self._has_read:  # of an empty log nothing is known yet
             await self._shared.ready(self._log.log_id)
             self.is_ready = True
@@ -186,7 +191,8 @@ class EntryInspector:
             with self._fault_told(place, leaf, found):
                 filling = self._late > FILLING
                 is_ready = self.is_ready and is_news
-                await judge.judge(case, found, filling=filling, is_ready=is_ready, only=only)
+                there = not (self._has_met_end and is_news) or only is not None
+                await judge.judge(case, found, filling=filling, is_ready=is_ready, was_there=there, only=only)
 
     @contextmanager
     def _fault_told(self, place: Place, leaf: bytes, found: Found) -> Iterator[None]:

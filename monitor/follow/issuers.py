@@ -16,7 +16,7 @@ from ctlog.errors import BusyError, CtlogError, MalformedError, NotFoundError, T
 from ctlog.wire.rfc6962 import parse_extra_data_x509
 from ctlog.x509.chain import verify_path
 from ctlog.x509.der import parse_certificate
-from monitor.entry import IssuerId, Trust
+from monitor.entry import IssuerId, Trust, issuer_below
 from monitor.follow.followed import Clock, Followed
 from monitor.glance import Glance
 from monitor.holder import normalise, organisation
@@ -132,11 +132,10 @@ def issuer_of(name: bytes, chain: Sequence[bytes], trust: Trust) -> IssuerId:
         try:
             if parse_certificate(chain[start], "issuer").subject != name:
                 continue
-            root = verify_path(chain[start:], trust.roots).anchor
+            path = verify_path(chain[start:], trust.roots)
         except CtlogError:
             return said
-        operator = normalise(organisation(root.certificate.subject)) or root.fingerprint.hex()
-        return IssuerId(root.trust_domain, operator, said.organisation or operator)
+        return issuer_below(path.anchor, path.certificates)
     return said
 
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from monitor.entry import Entry
 from monitor.reading_roles import EXACT
 from monitor.rules import form, issuer, key, logs, scope, times
-from monitor.rules.baseline import Profile, is_before, learn, note_told
+from monitor.rules.baseline import FIRST, Profile, is_before, issuer_standing, learn, note_told
 from monitor.rules.values import OPERATOR, OWNER, S2, Context, Finding
 from monitor.rules.verdict import Verdict, combine, settle
 from monitor.watchlist import Hit
@@ -85,10 +85,12 @@ def next_profile(entry: Entry, hit: Hit, context: Context, verdict: Verdict) -> 
         told.append(issuer.told_of_issuers(entry))
     if hit.reading != EXACT:
         return note_told(context.profile, told, entry.timestamp_ms)
+    standing = issuer_standing(entry, hit.item, context.profile, context.authorised.issuers)
     return learn(
         context.profile,
         entry,
-        is_alarming=verdict.severity <= S2 and not is_before(entry, hit.item),
+        is_alarming=verdict.severity <= S2 and not is_before(entry, hit.item, context.was_there),
+        is_first=standing == FIRST,
         told=told,
         constraints=form.constraints_by_label(entry),
     )

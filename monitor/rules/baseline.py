@@ -1,9 +1,11 @@
 """What is usual for an item: the issuers and holders that it has had, and what its owner was told already.
 
 In scope: the learned profile as an immutable value with a JSON form, what it says of an entry together with what the
-owner expects, and how it learns. An item without expectations is judged by its profile. The first issuer and holder
-that are seen are taken as its own; whoever comes later is reported, and stays "reported" until the owner says that it
-is all right (an authorisation, or an expectation), so that an attacker does not become usual by being repeated.
+owner expects, and how it learns. An item without expectations is judged by its profile. Nobody becomes usual for a
+single number by being seen: its first issuer is "unanswered" until the owner says that it is all right (an
+authorisation, or an expectation). Of ranges and codes, which have many certificates, the first issuer and holder that
+are seen are taken as their own, and whoever was there before they were watched. Whoever comes later is reported, and
+stays "reported" until the owner answers, so that an attacker does not become usual by being repeated.
 Out of scope: how grave any of it is (the rules).
 """
 
@@ -18,11 +20,11 @@ from typing import NamedTuple
 from ctlog.errors import MalformedError
 from monitor.entry import Entry, IssuerId
 from monitor.holder import normalise, same_holder
-from monitor.items import Item
+from monitor.items import GROUP, NUMBER, Item
 
-EXPECTED, LEARNED, REPORTED, NEW, FIRST = "expected", "learned", "reported", "new", "first"
-"""How an issuer or a holder stands: said by the owner; seen before anybody minded; told of, without an answer; never
-seen; never seen, as nothing was."""
+EXPECTED, LEARNED, UNANSWERED, REPORTED, NEW, FIRST = "expected", "learned", "unanswered", "reported", "new", "first"
+"""How an issuer or a holder stands: said by the owner; seen before anybody minded; seen first, where seeing is not
+enough; told of as a stranger, without an answer; never seen; never seen, as nothing was."""
 
 VERSION = 1
 MAX_KNOWN = 256  # issuers, and holders, of one item
@@ -76,23 +78,34 @@ EMPTY_PROFILE = Profile()
 
 
 def issuer_standing(entry: Entry, item: Item, profile: Profile, authorised: Iterable[str]) -> str:
-    """Say how the entry's issuer stands. One that no signature ties to an accepted root is never usual."""
-    issuer = entry.issuer
+    """Say how the entry's issuer stands. One that no signature ties to an accepted root is never usual, nor told of."""
+    issuer, authorised = entry.issuer, frozenset(authorised)
     if issuer.is_known and issuer.text in authorised:
         return EXPECTED
     if item.expect.issuers:
         expected = issuer.is_known and any(is_called(issuer, name) for name in item.expect.issuers)
         return EXPECTED if expected else NEW
-    known = profile.issuers.get(issuer.text)
+    known = profile.issuers.get(issuer.text) if issuer.is_known else None
     if known is not None:
-        return REPORTED if known.reported or not issuer.is_known else LEARNED
-    return NEW if any(not each.reported for each in profile.issuers.values()) else FIRST
+        if known.reported or not needs_answer(item):
+            return REPORTED if known.reported else LEARNED
+        return REPORTED if authorised else UNANSWERED  # the owner named others, and not this one
+    return NEW if authorised or any(not each.reported for each in profile.issuers.values()) else FIRST
+
+
+def needs_answer(item: Item) -> bool:
+    """Whether nobody is usual for an item until its owner says so: a number has few certificates, and few touch most
+    of a group at once."""
+    return item.kind in (NUMBER, GROUP)
 
 
 def is_called(issuer: IssuerId, name: str) -> bool:
-    """Whether people may mean this issuer by a name: the organisation that issued, or the operator of the root."""
-    written = normalise(name)
-    return written == issuer.root or same_holder(written, issuer.organisation)
+    """Whether people mean this issuer by a name: an organisation with a root of its own; "organisation @ root" below
+    somebody else's, whoever stands between named too; or its text. Names must be equal in normal form."""
+    written = tuple(map(normalise, name.split(" @ ")))
+    full = (issuer.organisation, *issuer.via, issuer.root)
+    own = full[:1] if full[:1] == full[1:] else full
+    return written in (own, full, tuple(map(normalise, issuer.text.split(" @ "))))
 
 
 def holder_standing(entry: Entry, item: Item, profile: Profile) -> str:
@@ -111,9 +124,19 @@ def holder_standing(entry: Entry, item: Item, profile: Profile) -> str:
     return NEW if profile.holders else FIRST
 
 
-def is_before(entry: Entry, item: Item) -> bool:
-    """Whether an entry was logged before its item was watched: then it is what the item began with."""
-    return entry.timestamp_ms < item.added_ms
+def is_before(entry: Entry, item: Item, was_there: bool) -> bool:
+    """Whether an entry was logged before its item was watched: then it is what the item began with.
+
+    was_there: we know that the log had it before (`monitor.rules.values.Context`). The leaf's timestamp alone says
+    nothing, for the log chooses it.
+    """
+    return was_there and entry.timestamp_ms < item.added_ms
+
+
+def is_history(entry: Entry, item: Item, was_there: bool) -> bool:
+    """Whether it had ended, too, before its item was watched; one whose end cannot be read had not."""
+    end_ms = entry.not_after_ms
+    return is_before(entry, item, was_there) and end_ms is not None and end_ms + 999 < item.added_ms
 
 
 # --- learning --------------------------------------------------------------------------------------------------------
@@ -124,18 +147,23 @@ def learn(
     entry: Entry,
     *,
     is_alarming: bool,
+    is_first: bool = False,
     told: Iterable[str] = (),
     constraints: Mapping[str, str] | None = None,
 ) -> Profile:
     """Give the profile after an entry that claims the item exactly.
 
-    is_alarming: the owner was told of it at S1 or S2; then whoever is new with it is reported, not learned. told: what
-    was said for the first time. constraints: by label and holder, what the certificate has ("" for none).
+    is_alarming: the owner was told of it at S1 or S2; then whoever is new with it is reported, not learned, but for the
+    first issuer of all (is_first). told: what was said for the first time. constraints: by label and holder, what the
+    certificate has ("" for none). An issuer whom no signature shows is not kept at all: its name is the log's word.
     """
     at_ms = entry.timestamp_ms
-    holders, usual = profile.holders, any(not each.reported for each in profile.issuers.values())
+    issuers, holders = profile.issuers, profile.holders
+    if entry.issuer.is_known:
+        issuers = _seen(issuers, entry.issuer.text, at_ms, is_alarming and not is_first)
     if entry.holder_key:
-        holders = _seen(holders, entry.holder_key, at_ms, is_alarming and bool(holders))
+        usual = any(same_holder(each, entry.holder_key) and not known.reported for each, known in holders.items())
+        holders = _seen(holders, entry.holder_key, at_ms, is_alarming and bool(holders) and not usual)
     keys = profile.keys
     issuing = profile.issuing_keys
     if entry.key_hash:
@@ -144,7 +172,7 @@ def learn(
         issuing = _newest(issuing, entry.issuing_key[:_KEY].hex())
     return replace(
         profile,
-        issuers=_seen(profile.issuers, entry.issuer.text, at_ms, not entry.issuer.is_known or (is_alarming and usual)),
+        issuers=issuers,
         holders=holders,
         issuing_keys=issuing,
         keys=keys,

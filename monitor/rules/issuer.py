@@ -11,11 +11,21 @@ from ctlog.tn.identity import read_identity
 from ctlog.tn.numbers import NumberRange
 from ctlog.x509.chain import is_ca
 from ctlog.x509.names import name_text
-from monitor.entry import Entry, IssuerId, describe_issuer
+from monitor.entry import Entry, describe_issuer
 from monitor.holder import normalise, organisation
 from monitor.items import CODE, HOLDER, ISSUER, KEY, Item
 from monitor.reading_roles import EXACT
-from monitor.rules.baseline import FIRST, LEARNED, NEW, REPORTED, holder_standing, is_before, issuer_standing
+from monitor.rules.baseline import (
+    FIRST,
+    LEARNED,
+    NEW,
+    REPORTED,
+    UNANSWERED,
+    holder_standing,
+    is_before,
+    is_history,
+    issuer_standing,
+)
 from monitor.rules.values import (
     OPERATOR,
     S1,
@@ -43,7 +53,9 @@ ASK_NOBODY = "Ask your provider whether it was requested; if not, show them this
 
 def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """Issuer not expected for this number or code; the first one of all; or a known issuer's new key."""
-    if hit is None or hit.reading != EXACT or hit.item.kind == ISSUER or is_before(entry, hit.item):
+    if hit is None or hit.reading != EXACT or hit.item.kind == ISSUER:
+        return None
+    if _is_past(entry, hit.item, context, is_expecting=bool(hit.item.expect.issuers)):
         return None
     item, issuer = hit.item, say(describe_issuer(entry))
     action = ASK.format(issuer=issuer) if entry.issuers else ASK_NOBODY
@@ -54,7 +66,10 @@ def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         what = say_claim(hit.claim) if item.is_single else item.text
         reason = f"The first certificate that was ever seen for {what} is by {issuer}."
         action = "Say whether it is yours: authorise it, or else ask your provider about it."
-        return Finding("T-01", S2 if item.is_numeric else S4, reason, action)
+        return Finding("T-01", S4 if item.kind == CODE and entry.issuer.is_known else S2, reason, action)
+    if standing == UNANSWERED:
+        reason = f"{issuer} issued again for {item.text}, and you have not said yet that it may."
+        return Finding("T-01", S2, reason, "Authorise this issuer if it is yours, or else ask your provider about it.")
     if standing == NEW or (standing == REPORTED and item.is_numeric):
         return Finding("T-01", *_unexpected(entry, hit, context, standing, issuer), action)
     if standing == REPORTED:
@@ -65,6 +80,11 @@ def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         reason = f"{issuer} issues for {item.text} with a key that it did not use before."
         return Finding("T-01", S4, reason, "Nothing: CAs change their keys.")
     return None
+
+
+def _is_past(entry: Entry, item: Item, context: Context, *, is_expecting: bool) -> bool:
+    """Whether an entry is no news: from before the item was watched, and ended, if the owner said what he expects."""
+    return (is_history if is_expecting else is_before)(entry, item, context.was_there)
 
 
 def _unexpected(entry: Entry, hit: Hit, context: Context, standing: str, issuer: str) -> tuple[Severity, str]:
@@ -86,7 +106,7 @@ def _says_a_usual_name(entry: Entry, item: Item, context: Context) -> bool:
     """Whether an issuer that could not be checked has at least the name of one that is usual or expected."""
     name = entry.issuer.organisation
     usual = {text.partition(" @ ")[0] for text, known in context.profile.issuers.items() if not known.reported}
-    return name in (set(map(normalise, item.expect.issuers)) or usual)
+    return name in ({normalise(each.partition(" @ ")[0]) for each in item.expect.issuers} or usual)
 
 
 def severity_of(hit: Hit) -> Severity:
@@ -99,7 +119,9 @@ def severity_of(hit: Hit) -> Severity:
 
 def t03(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """A different holder's name for the same number or code."""
-    if hit is None or hit.reading != EXACT or hit.item.kind in (HOLDER, ISSUER, KEY) or is_before(entry, hit.item):
+    if hit is None or hit.reading != EXACT or hit.item.kind in (HOLDER, ISSUER, KEY):
+        return None
+    if _is_past(entry, hit.item, context, is_expecting=bool(hit.item.expect.holders)):
         return None
     item, holder = hit.item, say(entry.holder)
     standing = holder_standing(entry, item, context.profile)
@@ -119,7 +141,9 @@ def t03(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
 
 def t09(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """Certificates of several issuers valid at once: when their number grows by one that is not expected."""
-    if hit is None or hit.reading != EXACT or hit.claim is None or is_before(entry, hit.item):
+    if hit is None or hit.reading != EXACT or hit.claim is None:
+        return None
+    if is_before(entry, hit.item, context.was_there):
         return None
     if entry.not_before_ms is None or entry.not_after_ms is None:
         return None
@@ -155,7 +179,7 @@ def t19(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     issuer, ca = entry.issuer, entry.issuers[0]
     if is_ca(entry.parsed) and not entry.identity.has_list:
         ca = entry.parsed
-        issuer = IssuerId(issuer.trust_domain, issuer.root, normalise(organisation(ca.subject)) or issuer.root)
+        issuer = issuer.below(normalise(organisation(ca.subject)))
     if issuer.text in context.known_issuers or read_identity(ca).has_list:
         return None
     name = say(organisation(ca.subject) or name_text(ca.subject))

@@ -19,7 +19,7 @@ from monitor.holder import same_holder
 from monitor.items import ISSUER
 from monitor.rcs import OID_CLIENT_USAGE, holds_proof, read_participant, read_provisioning, vendor_of
 from monitor.reading_roles import EXACT
-from monitor.rules.baseline import is_before
+from monitor.rules.baseline import is_history
 from monitor.rules.values import (
     OPERATOR,
     OWNER,
@@ -41,8 +41,9 @@ RSA_BITS = 2048
 
 def t02(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """A key that is none of those that the owner registered. A participant's key counts if its proof holds."""
-    del context
-    if hit is None or hit.reading != EXACT or not hit.item.expect.keys or is_before(entry, hit.item):
+    if hit is None or hit.reading != EXACT or not hit.item.expect.keys:
+        return None
+    if is_history(entry, hit.item, context.was_there):
         return None
     if entry.parsed is None or entry.key_hash in hit.item.expect.keys or _participant_is_known(entry, hit):
         return None

@@ -11,7 +11,7 @@ from ctlog.tn.numbers import Claim, ServiceProviderCode, TelephoneNumber, overla
 from ctlog.x509.chain import is_ca
 from monitor.entry import Entry, describe_issuer
 from monitor.reading_roles import EXACT
-from monitor.rules.baseline import NEW, REPORTED, is_before, issuer_standing
+from monitor.rules.baseline import NEW, REPORTED, is_before, is_history, issuer_standing
 from monitor.rules.key import is_rcs
 from monitor.rules.values import (
     DAY_MS,
@@ -40,7 +40,9 @@ _EVENTS = {"port": "was ported", "sim": "got another SIM"}
 
 def t10(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """A certificate soon after a number was ported or its SIM changed, or as if it had been: with a new key."""
-    if hit is None or hit.reading != EXACT or not _is_number(hit.claim) or is_before(entry, hit.item):
+    if hit is None or hit.reading != EXACT or not _is_number(hit.claim):
+        return None
+    if is_before(entry, hit.item, context.was_there):
         return None
     if not entry.key_hash or context.profile.knows_key(entry.key_hash):
         return None
@@ -77,15 +79,15 @@ def _is_soon_after(at_ms: int | None, since_ms: int) -> bool:
 
 
 def t12(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
-    """A certificate from before the number was watched that is still valid: the former owner's, perhaps."""
-    del context
-    if hit is None or hit.reading != EXACT or not _is_number(hit.claim) or not is_before(entry, hit.item):
+    """A certificate from before the number was watched that had not ended then: the former owner's, perhaps."""
+    if hit is None or hit.reading != EXACT or not _is_number(hit.claim):
         return None
-    if not entry.is_valid_at(hit.item.added_ms):
+    there = context.was_there
+    if not is_before(entry, hit.item, there) or is_history(entry, hit.item, there):
         return None
     reason = (
-        f"A certificate for {say_claim(hit.claim)} from {say_day(entry.not_before_ms)} was valid when you began to "
-        f"watch it, and is until {say_day(entry.not_after_ms)}."
+        f"A certificate for {say_claim(hit.claim)} was there when you began to watch it: valid from "
+        f"{say_day(entry.not_before_ms)} until {say_day(entry.not_after_ms)}."
     )
     action = "Say whether it is yours; if it is a former owner's, ask the issuer to revoke it."
     return Finding("T-12", S2, reason, action)
@@ -110,7 +112,7 @@ def t13(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
 def t26(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """Logged long after it began, or one of many for a number within an hour."""
     to = OWNER if hit and hit.reading == EXACT else OPERATOR
-    if hit is not None and is_before(entry, hit.item):
+    if hit is not None and is_before(entry, hit.item, context.was_there):
         return None
     begin = entry.not_before_ms
     if begin is not None and entry.timestamp_ms - begin > LATE_MS and not context.filling:

@@ -164,7 +164,9 @@ class Context:
     now_ms: when it is judged. profile: of the item. claims: earlier claims for labels that the entry's claim has, or
     that hold it. key_uses: earlier claims with the entry's key. snapshots: of the entry's references, oldest first.
     known_issuers: `IssuerId.text` of every issuer that any log showed before; None if that is not kept. has_roots:
-    whether the accepted roots are known. filling: the log is being filled from older records. weak_keys: SHA-256 of
+    whether the accepted roots are known. filling: the log is being filled from older records. was_there: the log had
+    the entry before we had caught up with it, or the entry is read again for a new item or from further back; without
+    that, whatever its timestamp says, it is news. weak_keys: SHA-256 of
     keys known to be weak. attributes: OIDs (content octets) of extensions that can harm -> their names, for they have
     no assigned numbers yet.
     """
@@ -183,6 +185,7 @@ class Context:
     known_issuers: frozenset[str] | None = None
     has_roots: bool = True
     filling: bool = False
+    was_there: bool = False
     weak_keys: frozenset[bytes] = frozenset()
     attributes: Mapping[bytes, str] = field(default_factory=dict)
 

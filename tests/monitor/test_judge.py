@@ -126,6 +126,7 @@ async def test_what_a_profile_learns_is_stored_with_the_alert(memory):
     profile = parse_profile((await memory.state.answers.baselines([ITEM]))[ITEM])
     assert (list(profile.issuers), list(profile.holders), profile.count) == (["example @ test"], ["owner"], 1)
     memory.restart()
+    await memory.state.answers.authorise("issuer", "example @ test", ITEM, "me", "", 0)
     sim.add(123, serial=2)
     await memory.kit.round(sim)
     assert len(await memory.kit.alerts(item=ITEM)) == 1  # the same issuer again is no news

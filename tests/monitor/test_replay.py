@@ -16,7 +16,7 @@ def rules(judged):
 def test_history_and_profiles_grow_with_the_entries():
     replay = Replay([item()], known_issuers=["rightful ca @ us-shaken"])
     assert rules(replay.take(number_entry())) == [("T-01", 2)]
-    assert rules(replay.take(number_entry(day=46))) == [("", 4)]
+    assert rules(replay.take(number_entry(day=46))) == [("T-01", 2)]  # nobody has answered
     (owner, operator) = replay.take(number_entry(ca=ROGUE, day=60, key_number=1))
     assert owner.verdict.rules == ("T-01", "T-09")
     assert operator.verdict.rules == ("T-19",)
@@ -50,8 +50,8 @@ def test_what_comes_from_outside():
 
 def test_dry_run():
     """What would have been said, before anything is watched; what is as expected is left out."""
-    entries = [number_entry(), number_entry(day=40), number_entry(ca=ROGUE, day=50), code_entry()]
-    told = list(dry_run([item(added_ms=NOW_MS * 2)], entries))
-    assert rules(told) == [("T-01", 2), ("T-01", 1)]
+    entries = [code_entry(), code_entry(day=40), code_entry(ca=ROGUE, day=50), number_entry()]
+    told = list(dry_run([item("709J", added_ms=NOW_MS * 2)], entries))
+    assert rules(told) == [("T-01", 4), ("T-01", 2)]
     assert told[1].entry is entries[2]
-    assert len(list(dry_run([item()], entries, limit=1))) == 1
+    assert len(list(dry_run([item("709J")], entries, limit=1))) == 1

@@ -38,7 +38,7 @@ class Noting:
             raise self.faults["prepare", entry.index]
         return entry
 
-    async def judge(self, case, found, *, filling, is_ready, only=None):
+    async def judge(self, case, found, *, filling, is_ready, was_there, only=None):
         if ("judge", case.index) in self.faults:
             raise self.faults["judge", case.index]
         self.judged.append(case.index)

@@ -17,6 +17,7 @@ from monitor.rules.baseline import (
     holder_standing,
     is_before,
     is_called,
+    is_history,
     issuer_standing,
     learn,
     note_told,
@@ -32,32 +33,46 @@ def standing(entry, of=MINE, profile=EMPTY_PROFILE, authorised=()):
     return issuer_standing(entry, of, profile, authorised)
 
 
-def test_the_first_issuer_is_usual_and_the_next_is_reported():
+def test_the_first_issuer_of_a_code_is_usual_and_the_next_is_reported():
     assert standing(number_entry()) == "first"
+    assert standing(code_entry(), CODE) == "first"
+    profile = learned(CODE, code_entry())
+    assert standing(code_entry(day=9), CODE, profile) == "learned"
+    assert standing(code_entry(ca=ROGUE), CODE, profile) == "new"
+    profile = learned(CODE, code_entry(), code_entry(ca=ROGUE, day=1))
+    assert standing(code_entry(ca=ROGUE, day=2), CODE, profile) == "reported"
+    assert standing(code_entry(), CODE, profile) == "learned"
+    assert standing(code_entry(ca=ROGUE), CODE, profile, ["rogue ca @ us-shaken"]) == "expected"
+
+
+def test_the_first_issuer_of_a_number_is_not_usual_until_its_owner_says_so():
     profile = learned(MINE, number_entry())
-    assert standing(number_entry(day=9), profile=profile) == "learned"
+    assert standing(number_entry(day=9), profile=profile) == "unanswered"
     assert standing(number_entry(ca=ROGUE), profile=profile) == "new"
-    profile = learned(MINE, number_entry(), number_entry(ca=ROGUE, day=1))
-    assert standing(number_entry(ca=ROGUE, day=2), profile=profile) == "reported"
-    assert standing(number_entry(), profile=profile) == "learned"
-    assert standing(number_entry(ca=ROGUE), profile=profile, authorised=["rogue ca @ us-shaken"]) == "expected"
+    assert standing(number_entry(), profile=profile, authorised=["rightful ca @ us-shaken"]) == "expected"
+    assert standing(number_entry(), profile=profile, authorised=["rogue ca @ us-shaken"]) == "reported"
+    assert standing(number_entry(), authorised=["rogue ca @ us-shaken"]) == "new"
 
 
 def test_an_issuer_that_no_signature_shows_is_never_usual():
     bare = read_entry(Place(b"\1" * 32, "log", 1), leaf_of(GOOD.certificate_for(number_leaf([TelephoneNumber("1")]))))
     profile = learn(EMPTY_PROFILE, bare, is_alarming=False)
-    assert standing(bare, profile=profile) == "reported"
+    assert not profile.issuers  # its name is the log's word, and not to be remembered
+    assert standing(bare, profile=profile) == "first"
     assert standing(number_entry(), profile=profile) == "first"  # the first that anybody vouches for
-    assert standing(bare, authorised=[bare.issuer.text]) == "first"
+    assert standing(bare, authorised=[bare.issuer.text]) == "new"
     assert standing(bare, item(issuers=("Rightful CA",))) == "new"
 
 
-def test_expected_issuers_go_by_organisation_or_root():
-    issuer = number_entry().issuer._replace(root="operator", organisation="reseller telecom")
-    assert is_called(issuer, "Reseller Telecom, Inc.")
-    assert is_called(issuer, "Reseller")
-    assert is_called(issuer, "OPERATOR")
-    assert not is_called(issuer, "Operators of Elsewhere")
+def test_expected_issuers_go_by_their_whole_name():
+    own = number_entry().issuer
+    for name in ("Rightful CA, Inc.", "RIGHTFUL CA", "Rightful CA @ Rightful CA", own.text):
+        assert is_called(own, name)
+    reseller = own._replace(root="operator", organisation="operator").below("reseller telecom")
+    assert is_called(reseller, "Reseller Telecom, Inc. @ Operator")
+    assert is_called(reseller, reseller.text)
+    for name in ("Reseller", "Operator", "Reseller Telecom", "Reseller Telecom @ Operators", ""):
+        assert not is_called(reseller, name)
     assert standing(number_entry(), item(issuers=("Rightful CA LLC",))) == "expected"
 
 
@@ -77,11 +92,21 @@ def test_holders():
 
 def test_what_was_there_at_enrolment_is_not_reported():
     """Two issuers before the item was watched: both are what it began with."""
-    later = item(added_ms=NOW_MS + 10**9)
-    profile = learned(later, number_entry(), number_entry(ca=VENDOR, day=2))
+    later = item("709J", added_ms=NOW_MS + 10**9)
+    profile = learned(later, code_entry(), code_entry(ca=VENDOR, day=2))
     assert not any(known.reported for known in profile.issuers.values())
-    assert is_before(number_entry(), later)
-    assert not is_before(number_entry(day=30), later)
+    assert is_before(code_entry(), later, True)
+    assert not is_before(code_entry(), later, False)  # the log alone says when it was
+    assert not is_before(code_entry(day=30), later, True)
+    assert is_history(code_entry(days=5), later, True)
+    assert not is_history(code_entry(days=60), later, True)
+
+
+def test_another_spelling_of_a_usual_holder_is_not_reported():
+    """Whatever else was wrong with the certificate."""
+    profile = learned(CODE, code_entry())
+    profile = learn(profile, code_entry(holder="Example Telephone", ca=ROGUE), is_alarming=True)
+    assert holder_standing(code_entry(holder="Example Telephone"), CODE, profile) == "learned"
 
 
 def test_keys_and_constraints():

@@ -9,6 +9,7 @@ from ctlog.issuance import DAY_MS, Subject
 from ctlog.tn.numbers import NumberRange, TelephoneNumber
 from monitor.entry import Place, read_entry
 from monitor.rules import judge
+from monitor.rules.baseline import Profile
 from monitor.rules.values import OPERATOR, Authorised, Context
 from monitor.watchlist import MANY, Watchlist
 from tests.monitor_certificates import (
@@ -38,6 +39,7 @@ from tests.monitor_rules import (
 )
 
 MINE, CODE = item(), item("709J")
+SAID = Authorised(issuers=frozenset(["rightful ca @ us-shaken"]))
 
 
 # T-01 ----------------------------------------------------------------------------------------------------------------
@@ -53,7 +55,7 @@ def test_t01_a_new_issuer_for_a_number_is_s1():
 
 def test_t01_near_miss_the_usual_issuer():
     profile = learned(MINE, number_entry())
-    assert "T-01" not in severities(number_entry(day=60, key_number=5), MINE, profile=profile)
+    assert "T-01" not in severities(number_entry(day=60, key_number=5), MINE, profile=profile, authorised=SAID)
 
 
 def test_t01_for_a_code_is_s2():
@@ -78,9 +80,9 @@ def test_t01_the_first_certificate_of_a_number_is_s2_until_answered():
 
 def test_t01_a_new_key_under_the_same_root_and_organisation_is_s4():
     rolled = issuance.example_authority(NOW_MS, label="Rightful CA, Inc.", root_key=key(60), key=key(61))
-    profile = learned(MINE, number_entry())
-    entry = logged(number_leaf([TelephoneNumber(N)], rolled), rolled, trusting=trust(GOOD, rolled))
-    assert severities(entry, MINE, profile=profile)["T-01"] == 4
+    profile = learned(CODE, code_entry())
+    entry = logged(number_leaf(issuance.spc("709J"), rolled), rolled, trusting=trust(GOOD, rolled))
+    assert severities(entry, CODE, profile=profile)["T-01"] == 4
 
 
 def test_t01_what_the_owner_expects_counts_more_than_what_was_seen():
@@ -139,7 +141,50 @@ def test_t01_the_name_of_the_usual_issuer_without_its_signature():
 
 def test_t01_says_nothing_of_what_was_there_before():
     profile = learned(MINE, number_entry())
-    assert "T-01" not in severities(number_entry(ca=ROGUE), item(added_ms=NOW_MS + 1), profile=profile)
+    later = item(added_ms=NOW_MS + 1)
+    assert "T-01" not in severities(number_entry(ca=ROGUE), later, profile=profile, was_there=True)
+    assert severities(number_entry(ca=ROGUE), later, profile=profile)["T-01"] == 1
+
+
+def test_t01_t02_and_t03_ask_what_is_expected_even_of_what_was_there_before():
+    expecting = item(added_ms=NOW_MS + DAY_MS, issuers=("Rightful CA",), holders=("Example",), keys=frozenset([b"k"]))
+    found = severities(number_entry(ca=ROGUE, holder="Mallory"), expecting, was_there=True)
+    assert (found["T-01"], found["T-02"], found["T-03"], found["T-12"]) == (1, 1, 1, 2)
+    ended = severities(number_entry(ca=ROGUE, holder="Mallory", days=0.5), expecting, was_there=True)
+    assert ended.keys().isdisjoint(("T-01", "T-02", "T-03", "T-12"))  # history
+
+
+def test_t01_stays_s2_for_a_number_until_its_first_issuer_is_answered():
+    profile = learned(MINE, number_entry())
+    renewed = number_entry(day=60, key_number=5)
+    assert severities(renewed, MINE, profile=profile)["T-01"] == 2
+    assert "T-01" not in severities(renewed, MINE, profile=profile, authorised=SAID)
+    other = Authorised(issuers=frozenset(["rogue ca @ us-shaken"]))
+    assert severities(renewed, MINE, profile=profile, authorised=other)["T-01"] == 1
+    assert "T-01" not in severities(renewed, item(NumberRange("12025550100", 100)), profile=profile)
+
+
+def test_t01_a_stranger_s_ca_with_the_name_of_the_usual_issuer():
+    """Finding: root -> "Evil Telecom" -> a CA called as the victim's. The name is Evil Telecom's word."""
+    who = Subject(issuance.name(O="Evil Telecom"), key(63).spki, NOW_MS, NOW_MS + 900 * DAY_MS, 77)
+    evil = issuance.intermediate(GOOD, key(63), who)
+    who = Subject(issuance.name(O="Rightful CA"), key(64).spki, NOW_MS, NOW_MS + 900 * DAY_MS, 78)
+    named = issuance.intermediate(evil, key(64), who)
+    for mine, profile in ((MINE, learned(MINE, number_entry())), (item(issuers=("Rightful CA",)), Profile())):
+        found = findings(number_entry(ca=named, day=2), mine, profile=profile, authorised=SAID)
+        assert found["T-01"].severity == 1
+        assert "a CA below evil telecom" in found["T-01"].reason
+    known = frozenset(["rightful ca @ us-shaken", "evil telecom @ rightful ca @ us-shaken"])
+    assert "T-19" in findings(number_entry(ca=named, day=2), known_issuers=known)
+
+
+def test_t01_an_expected_name_is_not_the_beginning_of_another():
+    """Nor does it hold below any root: whoever runs one may name CAs as he likes."""
+    assert severities(number_entry(ca=ROGUE), item(issuers=("Rogue",)))["T-01"] == 1
+    who = Subject(issuance.name(O="Rightful CA"), key(64).spki, NOW_MS, NOW_MS + 900 * DAY_MS, 78)
+    named = issuance.intermediate(ROGUE, key(64), who)
+    assert severities(number_entry(ca=named), item(issuers=("Rightful CA",)))["T-01"] == 1
+    assert "T-01" not in severities(number_entry(ca=named), item(issuers=("Rightful CA @ Rogue CA",)))
 
 
 # T-03 ----------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from ctlog.tn.tnauthlist import format_tnauthlist
 from monitor.entry import read_entry
 from monitor.items import KEY, Group, Item
 from monitor.rules import RULES, judge, next_profile, verdicts
-from monitor.rules.values import Context
+from monitor.rules.values import Authorised, Context
 from monitor.watchlist import Watchlist
 from tests.corpus import need_corpus, sample
 from tests.floor_plan import ROOT
@@ -80,7 +80,8 @@ def test_total_over_mutated_real_certificates(step):
 
 def test_an_expected_certificate_has_nothing_to_be_said():
     mine = item()
-    told = verdict(number_entry(day=40), mine, profile=learned(mine, number_entry()))
+    said = Authorised(issuers=frozenset([number_entry().issuer.text]))
+    told = verdict(number_entry(day=40), mine, profile=learned(mine, number_entry()), authorised=said)
     assert (told.leading, told.severity, told.to) == ("", 4, "owner")
 
 
@@ -94,7 +95,9 @@ def test_renewals_every_six_days_are_no_alarm():
 def test_rcs_renewals_with_other_devices_are_no_alarm():
     mine = item()
     profile = learned(mine, logged(rcs_leaf(N), VENDOR))
-    assert severities(logged(rcs_leaf(N, vendor=2), VENDOR), mine, profile=profile) == {}
+    renewed = logged(rcs_leaf(N, vendor=2), VENDOR)
+    said = Authorised(issuers=frozenset([renewed.issuer.text]))
+    assert severities(renewed, mine, profile=profile, authorised=said) == {}
 
 
 def test_only_exact_claims_teach():

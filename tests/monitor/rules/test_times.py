@@ -58,16 +58,25 @@ def test_t10_near_misses_without_events():
 def test_t12_valid_when_watching_began():
     entry = number_entry()
     later = item(added_ms=NOW_MS + 10 * DAY_MS)
-    assert severities(entry, later)["T-12"] == 2
+    assert severities(entry, later, was_there=True)["T-12"] == 2
     said = Authorised(issuances=frozenset([entry.issuance]))
-    assert "T-12" not in severities(entry, later, authorised=said)
+    assert "T-12" not in severities(entry, later, was_there=True, authorised=said)
+
+
+def test_t12_a_certificate_that_begins_only_after_enrolment():
+    """Made out for later and logged before: nobody else says it."""
+    who = subject(start_ms=NOW_MS + 20 * DAY_MS)
+    entry = number_entry(who=who)
+    assert severities(entry, item(added_ms=NOW_MS + 10 * DAY_MS), was_there=True)["T-12"] == 2
 
 
 def test_t12_near_misses():
     """It had expired by then; it came after; it is a code."""
-    assert "T-12" not in severities(number_entry(days=9), item(added_ms=NOW_MS + 10 * DAY_MS))
-    assert "T-12" not in severities(number_entry(), item(added_ms=NOW_MS))
-    assert "T-12" not in severities(code_entry(), item("709J", added_ms=NOW_MS + DAY_MS))
+    assert "T-12" not in severities(number_entry(days=9), item(added_ms=NOW_MS + 10 * DAY_MS), was_there=True)
+    assert "T-12" not in severities(number_entry(), item(added_ms=NOW_MS), was_there=True)
+    assert "T-12" not in severities(code_entry(), item("709J", added_ms=NOW_MS + DAY_MS), was_there=True)
+    news = severities(number_entry(), item(added_ms=NOW_MS + 10 * DAY_MS))  # the log dates it back
+    assert ("T-12" in news, news["T-01"]) == (False, 2)
 
 
 # T-13 --------------------------------------------------------------------------------------------------------------

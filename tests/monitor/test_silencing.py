@@ -1,0 +1,162 @@
+"""Whoever misissues also chooses what a log says, what a CA is called, and when: none of that may silence an owner."""
+
+from hashlib import sha256
+
+import pytest
+
+from ctlog import issuance
+from ctlog.issuance import DAY_MS, Authority, Key, Subject
+from monitor.rules.values import S1, S2
+from tests.cert_sim import CA, ROGUE, CertSim
+from tests.monitor_kit import Memory
+from tests.simulator import START_MS
+
+ITEM, CODE = "home/number:+12025550123", "home/spc:709J@test"
+CODES = '[[watch]]\nname = "home"\ntell = ["mail"]\ncodes = ["709J"]\ntrust_domain = "test"\n'
+EXPECTING = """
+[[watch]]
+name = "home"
+tell = ["mail"]
+expect = {{issuers=["Example"], holders=["Owner Inc"], keys=["{}"]}}
+numbers = ["+12025550123"]
+"""
+
+
+@pytest.fixture
+async def memory(tmp_path):
+    async with Memory(tmp_path) as made:
+        yield made
+
+
+class Teller:
+    """What an item's owner was told since it was asked last: (severity, rules)."""
+
+    def __init__(self, memory, item=ITEM):
+        self.memory, self.item, self.seen = memory, item, set()
+
+    async def news(self, *sims):
+        await self.memory.kit.round(*sims)
+        rows = [row for row in await self.memory.kit.alerts(item=self.item) if row.id not in self.seen]
+        self.seen |= {row.id for row in rows}
+        return [(row.severity, set(row.rules)) for row in rows]
+
+
+def submit(sim, number, authority, key, *, starts_ms=None, holder="Owner Inc", value=None):
+    starts_ms = sim.now_ms if starts_ms is None else starts_ms
+    who = Subject(issuance.name(O=holder, CN="x"), Key.from_number(key).spki, starts_ms, starts_ms + 60 * DAY_MS, key)
+    tbs = issuance.delegate_leaf(authority, who, value or issuance.one(f"1202555{number:04d}"))
+    sim.submit([authority.precertificate(tbs), *authority.chain])
+    sim.publish()
+
+
+def submit_code(sim, authority, key, holder="Owner Inc"):
+    spki, end_ms = Key.from_number(key).spki, sim.now_ms + 60 * DAY_MS
+    tbs = issuance.shaken_leaf(
+        authority, spki, "709J", holder, not_before_ms=sim.now_ms, not_after_ms=end_ms, serial=key
+    )
+    sim.submit([authority.precertificate(tbs), *authority.chain])
+    sim.publish()
+
+
+def date_back(sim, now_ms, *what, **options):
+    """What a log does that dates an entry years back, and publishes it now."""
+    sim.now_ms = START_MS + DAY_MS
+    submit(sim, *what, starts_ms=now_ms, **options)
+    sim.now_ms = now_ms + 1000
+    sim.publish()
+
+
+async def test_a_leaf_that_is_dated_back(memory):
+    memory.restart(added_ms=START_MS + 10 * DAY_MS)
+    honest, evil, told = CertSim(), CertSim("evil.example/log", secret=9), Teller(memory)
+    honest.now_ms = evil.now_ms = START_MS + 11 * DAY_MS
+    submit(honest, 123, CA, 1)
+    submit(evil, 999, CA, 2)
+    assert await told.news(honest, evil) == [(S2, {"T-01"})]
+    date_back(evil, START_MS + 12 * DAY_MS, 123, ROGUE, 3)
+    ((severity, rules),) = await told.news(evil)
+    assert (severity, "T-01" in rules) == (S1, True)
+    honest.now_ms = START_MS + 13 * DAY_MS
+    submit(honest, 123, ROGUE, 4)
+    ((severity, rules),) = await told.news(honest)
+    assert (severity, "T-01" in rules) == (S1, True)
+
+
+async def test_a_leaf_that_is_dated_back_while_an_empty_log_begins(memory):
+    """Of a log that was empty when it was met, every entry is news."""
+    memory.restart(watch=CODES, added_ms=START_MS + 10 * DAY_MS)
+    honest, evil, told = CertSim(), CertSim("evil.example/log", secret=9), Teller(memory, CODE)
+    honest.now_ms = evil.now_ms = START_MS + 11 * DAY_MS
+    submit_code(honest, CA, 1)
+    evil.publish()
+    await told.news(honest, evil)
+    evil.now_ms = START_MS + DAY_MS
+    submit_code(evil, ROGUE, 2)
+    evil.now_ms = START_MS + 12 * DAY_MS
+    evil.publish()
+    ((severity, rules),) = await told.news(evil)
+    assert (severity, "T-01" in rules) == (S2, True)
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_what_the_owner_expects_holds_whatever_a_log_dates_back(memory, is_read):
+    key = sha256(Key.from_number(21).spki).hexdigest()
+    memory.restart(watch=EXPECTING.format(key), added_ms=START_MS + 10 * DAY_MS)
+    evil, told = CertSim("evil.example/log", secret=9), Teller(memory)
+    evil.now_ms = START_MS + 11 * DAY_MS
+    if is_read:
+        submit(evil, 999, CA, 2)
+        assert await told.news(evil) == []
+    date_back(evil, START_MS + 12 * DAY_MS, 123, ROGUE, 3, holder="Thief")
+    ((severity, rules),) = await told.news(evil)
+    assert severity == S1
+    assert {"T-01", "T-02", "T-03"} <= rules
+
+
+async def test_a_certificate_made_out_for_later_and_logged_before_the_number_is_watched(memory):
+    memory.restart(added_ms=START_MS + 10 * DAY_MS)
+    sim, told = CertSim(), Teller(memory)
+    sim.now_ms = START_MS + 9 * DAY_MS
+    submit(sim, 123, ROGUE, 1, starts_ms=START_MS + 11 * DAY_MS)
+    assert await told.news(sim) == [(S2, {"T-12"})]
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+async def test_a_rogue_ca_that_comes_first_does_not_become_usual(memory, is_before):
+    memory.restart(added_ms=START_MS + 10 * DAY_MS)
+    sim, told = CertSim(), Teller(memory)
+    sim.now_ms = START_MS + (5 if is_before else 11) * DAY_MS
+    submit(sim, 123, ROGUE, 1)
+    assert await told.news(sim) == [(S2, {"T-12" if is_before else "T-01"})]
+    for day in (20, 30):
+        sim.now_ms = START_MS + day * DAY_MS
+        submit(sim, 123, ROGUE, day)
+        assert await told.news(sim) == [(S2, {"T-01"})]
+    await memory.state.answers.authorise("issuer", "example @ test", ITEM, "me", "", 0)
+    await memory.kit.judge.refresh()
+    sim.now_ms = START_MS + 40 * DAY_MS
+    submit(sim, 123, CA, 40)
+    assert await told.news(sim) == []
+    sim.now_ms = START_MS + 50 * DAY_MS
+    submit(sim, 123, ROGUE, 50)
+    ((severity, rules),) = await told.news(sim)
+    assert (severity, "T-01" in rules) == (S1, True)
+
+
+async def test_a_rogue_ca_that_names_another_below_it_as_the_usual_one(memory):
+    sim, told = CertSim(), Teller(memory)
+    submit(sim, 123, CA, 1)
+    await told.news(sim)
+    root_key, evil_key, named_key = map(Key.from_number, (1, 31, 32))
+    root = Authority.of(CA.chain[1:], root_key)
+    end_ms = START_MS + 900 * DAY_MS
+    evil = issuance.intermediate(
+        root, evil_key, Subject(issuance.name(O="Evil Telecom"), evil_key.spki, START_MS, end_ms, 77)
+    )
+    named = issuance.intermediate(
+        evil, named_key, Subject(issuance.name(O="Example"), named_key.spki, START_MS, end_ms, 78)
+    )
+    sim.now_ms += 20 * DAY_MS
+    submit(sim, 123, named, 2)
+    ((severity, rules),) = await told.news(sim)
+    assert (severity, "T-01" in rules) == (S1, True)
