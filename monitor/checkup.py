@@ -18,7 +18,7 @@ from monitor.following import Following, Progress
 from monitor.health import PREFIX, Behind, Failure, Trouble, Vitals, alerts, store_trouble, troubles
 from monitor.parts import FATAL
 from monitor.state import State
-from monitor.state.rows import MISBEHAVIOUR, NEW, ChannelRow, LogRow, NewAlert, Position, Unbegun
+from monitor.state.rows import MISBEHAVIOUR, NEW, ChannelRow, LogRow, NewAlert, Position, Unbegun, short_id
 
 
 class Surroundings(NamedTuple):
@@ -40,6 +40,8 @@ class Surroundings(NamedTuple):
     """How the state fails, if it does."""
     unstored: Callable[[Sequence[NewAlert]], Awaitable[None]] | None = None
     """Tells alerts that cannot be stored."""
+    homeless: Callable[[], Sequence[str]] = tuple
+    """Items that name channels which there are not."""
     listed: Callable[[], bool] = lambda: False
     """Whether there are logs to be read, or a list of them, whose descriptions may not be known yet."""
 
@@ -137,7 +139,7 @@ class Checkup:
         """Logs that contradict themselves: that was told already, and is not told here."""
         return [
             Trouble(alert.rule, alert.id, alert.severity, alert.summary, "It was told, and nobody has answered.",
-                    f"Look at it: ctlog-monitor alerts show {alert.id[:12]}", alert.log_id)
+                    f"Look at it: ctlog-monitor alerts show {short_id(alert.id)}", alert.log_id)
             for alert in await self._state.alerts.find(kind=MISBEHAVIOUR, status=NEW)
         ]  # fmt: skip
 
@@ -161,6 +163,7 @@ class Checkup:
             sources=around.sources(),
             parts=around.parts(),
             store=around.store(),
+            homeless=around.homeless(),
             lost=around.lost(),
             items=around.items(),
             followed=len(specs) or int(around.listed()),

@@ -199,6 +199,7 @@ class Daemon:
             sources=lambda: {**self._sources_failing, **self._roster.failures},
             parts=lambda: self._parts.failing,
             store=lambda: self._store_failing or self._parts.store_failing,
+            homeless=lambda: self._reloader.homeless,
             unstored=self._tell_unstored,
             mistake=self._mistake,
             items=lambda: len(self.watchlist),

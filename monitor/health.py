@@ -92,6 +92,8 @@ class Vitals:
     parts: Mapping[str, Failure] = field(default_factory=dict)
     store: Failure | None = None
     """The state cannot be written."""
+    homeless: Sequence[str] = ()
+    """Who names channels that there are not, and which."""
     lost: Sequence[str] = ()
     items: int | None = None
     """How many are watched; None: not known."""
@@ -123,6 +125,9 @@ def troubles(now_ms: int, vitals: Vitals) -> list[Trouble]:
             continue
         sentence = f"The part of the monitor that {name} fails since {say_time(failure.since_ms)}: {failure.sentence}"
         found.append(Trouble("part", name, S2, f"The monitor fails: {name}", sentence, _ASK_US))
+    for sentence in vitals.homeless:
+        said = f"{say(sentence, 200)}. Operators are told instead."
+        found.append(Trouble("no-channel", sentence, S2, "A channel does not exist", said, _HOMELESS_NEXT))
     for name in vitals.lost:
         sentence = f"The log list does not name {say(name)} any more. It is followed all the same."
         found.append(Trouble("lost-log", name, S3, f"{say(name)} left the log list", sentence, _LOST_NEXT))
@@ -290,6 +295,7 @@ _STORE_NEXT = (
     "Make room on the disk of the state, or mend it. Nothing is passed over: it goes on by itself where it stopped. "
     "Until then nobody is told of any certificate."
 )
+_HOMELESS_NEXT = "Write the channel into monitor.toml, or say who is told: `ctlog-monitor watch add ... --tell NAME`."
 _KEY_NEXT = (
     "Compare the key and the origin in monitor.toml with those that the log's operator publishes. If they are right, "
     "somebody else answers in the log's place. Nothing is read meanwhile."

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ from monitor.watch_file import parse_watch_table, read_watch_file
 from monitor.watchlist import Watchlist
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+
+KEPT = "watch-in-force.toml"
+"""In the folder of the state: a copy of the watch file that was in force last."""
+MISTAKE = "watch-list"
+"""The reason word of all that is wrong with the watch file alone."""
 
 Stamp = tuple[tuple[str, int, int, int], ...]
 Tables = Sequence[tuple[str, bytes]]
@@ -50,7 +56,7 @@ class Reloader:
     """The files behind one `monitor.toml`. Reading a million items takes seconds: call it in a thread of its own.
 
     error: what is wrong with the files as they are now; "" if nothing. unread: what is wrong with single tables that
-    were added by command; all the others are watched.
+    were added by command; all the others are watched. homeless: which of these name channels that there are not.
     """
 
     def __init__(self, path: Path, check_channel: Check = lambda name, table: None) -> None:
@@ -60,9 +66,11 @@ class Reloader:
         self._seen: Stamp = ()
         self._setup: Setup | None = None
         self._watched: Path | None = None
+        self._keep_at = path.parent
         self._watchlist: Watchlist | None = None
         self.error = ""
         self.unread: tuple[str, ...] = ()
+        self.homeless: tuple[str, ...] = ()
 
     def state_folder(self) -> Path:
         """Where the state lies, of which nothing else is read yet. Raises ConfigError."""
@@ -70,8 +78,17 @@ class Reloader:
         return self._path.parent / config.state
 
     def load(self, tables: Tables = ()) -> Setup:
-        """Read everything. Raises ConfigError."""
-        setup = self._read(tables)
+        """Read everything. Raises ConfigError.
+
+        Where only the watch list is wrong, and the state keeps the one that was in force, this one is in force again.
+        """
+        try:
+            setup = self._read(tables)
+        except ConfigError as error:
+            if error.reason != MISTAKE or not self._kept().exists():
+                raise
+            setup = self._read(tables, _text(self._kept()))
+            self.error = str(error)
         self._stamp = self._seen = self._look(setup.config)
         return setup
 
@@ -103,24 +120,50 @@ class Reloader:
         watchlist, self._watchlist = self._watchlist, None
         return watchlist
 
-    def _read(self, tables: Tables) -> Setup:
+    def _read(self, tables: Tables, kept: str | None = None) -> Setup:
         folder = self._path.parent
         config = parse_config(_text(self._path), self._path.name, self._check_channel)
         roots = Roots(_roots(config, folder))
         contacts = {normalise(name): contact for name, contact in config.contacts.items()}
         path = folder / config.watch if config.watch else None
-        if path is not None and not path.exists():
-            if path == self._watched:
-                raise ConfigError(f"{path} is gone: to watch nothing of it, leave it empty")
+        self._keep_at = folder / config.state
+        if path is not None and not path.exists() and kept is None:
+            if path == self._watched or self._kept().exists():
+                raise ConfigError(f"{path} is gone: to watch nothing of it, leave it empty", reason=MISTAKE)
             path = None
         unread: list[str] = []
+        homeless: list[str] = []
         try:
-            self._watchlist = Watchlist(_watched(path, tables, config, unread))
-        except UsageError as error:
-            raise ConfigError(f"the watch list: {error}", reason="watch-list") from error
-        self._watched, self.unread = path, tuple(unread)
+            text = kept if kept is not None else _text(path, MISTAKE) if path is not None else ""
+            self._watchlist = Watchlist(_watched(text, tables, config, unread, homeless))
+        except (UsageError, ConfigError) as error:
+            named = "" if config.watch in str(error) else f"{config.watch}: "
+            raise ConfigError(f"{named}{error}", reason=MISTAKE) from error
+        if kept is None:
+            self._keep(text if path is not None else None)
+        self._watched, self.unread, self.homeless = path, tuple(unread), tuple(homeless)
         self._setup = Setup(config, Trust(roots, contacts, PathCache()), folder)
         return self._setup
+
+    def _kept(self) -> Path:
+        """The last watch file that was in force; none before there was one."""
+        return self._keep_at / KEPT
+
+    def _keep(self, text: str | None) -> None:
+        """Keep what is in force for the next start. Where that cannot be done the start will say what is wrong."""
+        path = self._kept()
+        try:
+            if text is None:
+                path.unlink(missing_ok=True)
+            elif not path.exists() or path.read_text("utf-8") != text:
+                unfinished = path.with_name(f"{KEPT}.new")
+                with unfinished.open("w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.replace(path)
+        except OSError:
+            return
 
     def _look(self, config: Config) -> Stamp:
         folder = self._path.parent
@@ -135,26 +178,31 @@ class Reloader:
         return tuple(found)
 
 
-def _watched(path: Path | None, tables: Tables, config: Config, unread: list[str]) -> Iterator[Item]:
+def _watched(
+    text: str, tables: Tables, config: Config, unread: list[str], homeless: list[str]
+) -> Iterator[Item]:
     """The items of the file, then those that were added by command. What is wrong with one of these goes to `unread`.
 
     One whose channels are gone is watched all the same: whoever has no channel is told as operators are.
     """
     groups: dict[str, Group] = {}
-    for item in read_watch_file(_text(path)) if path is not None else ():
+    for item in read_watch_file(text):
         if groups.get(item.group.name) is not item.group:
             groups[item.group.name] = item.group
             for channel in item.group.tell:
                 if channel not in config.channels:
                     sentence = f"{config.watch}: {item.group.name} tells {channel!r}, and there is no such channel"
-                    raise ConfigError(sentence, reason="watch-list")
+                    raise ConfigError(sentence, reason=MISTAKE)
         yield item
     for name, spec in tables:
         try:
             table = json.loads(spec)
             if table["name"] in groups:
                 table["name"] = f"{name[:56]} (added)"  # the file has one of this name, too
-            table["tell"] = [channel for channel in table.get("tell", []) if channel in config.channels]
+            told = table.get("tell", [])
+            table["tell"] = [channel for channel in told if channel in config.channels]
+            homeless += [f"{name} tells {each!r}, and there is no such channel" for each in told
+                         if each not in config.channels]  # fmt: skip
             yield from parse_watch_table(table)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError, UsageError) as error:
             unread.append(f"{name}: {error}")
@@ -200,9 +248,9 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
     return sorted(path.parent.glob(path.name))
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, word: str = ConfigError.reason) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
-        raise ConfigError(f"{path}: {reason}") from error
+        raise ConfigError(f"{path}: {reason}", reason=word) from error

@@ -13,6 +13,7 @@ from ctlog.errors import NotFoundError, UsageError
 from monitor.cli.authorise import authorise, authorised, revoke
 from monitor.cli.place import folder_option, now_ms, who, with_state
 from monitor.cli.times import parse_moment
+from monitor.state.rows import short_id
 
 if TYPE_CHECKING:
     from monitor.cli.place import Place
@@ -68,7 +69,7 @@ def list_(
         if as_json:
             say_json(alert_value(row))
         else:
-            say(f"{row.id[:12]}  {when(row.created_ms)}  {row.status:12}  {row.summary}{_times(row)}")
+            say(f"{short_id(row.id)}  {when(row.created_ms)}  {row.status:12}  {row.summary}{_times(row)}")
     if not as_json:
         if not rows:
             say("There are none.")
@@ -209,7 +210,7 @@ def _say_answers(rows: list[AlertRow], as_json: bool) -> None:
             say_json(alert_value(row))
         else:
             until = f" until {when(row.until_ms)}" if row.until_ms is not None else ""
-            say(f"{row.id[:12]}  {row.status}{until}  {row.summary}")
+            say(f"{short_id(row.id)}  {row.status}{until}  {row.summary}")
 
 
 def _say_alert(row: AlertRow, sightings: list[Sighting], messages: list[OutboxRow]) -> None:
@@ -245,6 +246,6 @@ def _pem(row: AlertRow) -> str:
     certificate = json.loads(row.body).get("certificate")
     ders = [certificate["der"], *certificate["chain"]] if isinstance(certificate, dict) and certificate["der"] else []
     if not ders:
-        raise NotFoundError(f"the alert {row.id[:12]} carries no certificate")
+        raise NotFoundError(f"the alert {short_id(row.id)} carries no certificate")
     blocks = (base64.encodebytes(base64.b64decode(der)).decode() for der in ders)
     return "".join(f"-----BEGIN CERTIFICATE-----\n{block}-----END CERTIFICATE-----\n" for block in blocks)

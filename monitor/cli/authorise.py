@@ -17,6 +17,7 @@ from ctlog.cli.output import json_option, say, say_json, when
 from ctlog.errors import NotFoundError, UsageError
 from monitor.cli.place import folder_option, now_ms, who, with_state
 from monitor.cli.times import parse_moment
+from monitor.state.rows import short_id
 
 if TYPE_CHECKING:
     from monitor.cli.place import Place
@@ -96,7 +97,7 @@ def authorise(
     till = f", until {when(made.until_ms)}" if made.until_ms is not None else ""
     say(f"Authorised as {made.id}: the {made.kind} {made.value}, for {made.item or 'everything'}{till}.")
     for row in settled:
-        say(f"{row.id[:12]}  {row.status}  {row.summary}")
+        say(f"{short_id(row.id)}  {row.status}  {row.summary}")
     return 0
 
 
@@ -143,17 +144,18 @@ def revoke(folder: Path, number: int) -> int:
 def _of_alert(row: AlertRow, what: str, where: str | None) -> Word:
     body = json.loads(row.body)
     if row.kind not in ("certificate", "unreadable"):
-        raise UsageError(f"the alert {row.id[:12]} is about {row.kind}, not about a certificate: answer with `ack`")
+        raise UsageError(f"the alert {short_id(row.id)} is about {row.kind}, not about a certificate: "
+                         "answer with `ack`")  # fmt: skip
     item = row.item if where is None else where
     if what == CERTIFICATE:
         return Word(CERTIFICATE, body["issuance"], item)
     if what == KEY:
         if not body["key"]["sha256"]:
-            raise UsageError(f"the certificate of {row.id[:12]} cannot be read, so its key is not known")
+            raise UsageError(f"the certificate of {short_id(row.id)} cannot be read, so its key is not known")
         return Word(KEY, body["key"]["sha256"], item)
     if not body["issuer"]["verified"]:
-        raise UsageError(f"nobody vouches for the issuer of {row.id[:12]} ({body['issuer']['problem']}): authorise its "
-                         "certificate or its key")  # fmt: skip
+        raise UsageError(f"nobody vouches for the issuer of {short_id(row.id)} ({body['issuer']['problem']}): "
+                         "authorise its certificate or its key")  # fmt: skip
     return Word(ISSUER, body["issuer"]["id"], item)
 
 

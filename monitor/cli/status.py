@@ -15,6 +15,7 @@ from monitor.cli.alive import ask
 from monitor.cli.logs import log_value, say_log
 from monitor.cli.place import folder_option, in_folder, now_ms, with_state
 from monitor.cli.watched import count_watched, items_word
+from monitor.state.rows import short_id
 
 if TYPE_CHECKING:
     from monitor.cli.alive import Alive
@@ -162,7 +163,7 @@ def _stored_reasons(found: Found) -> list[dict[str, Any]]:
     for alert in found.lies:
         reasons.append({"kind": alert.rule, "severity": alert.severity, "summary": alert.summary,
                         "sentence": "It was told, and nobody has answered.",
-                        "next": f"Look at it: ctlog-monitor alerts show {alert.id[:12]}"})  # fmt: skip
+                        "next": f"Look at it: ctlog-monitor alerts show {short_id(alert.id)}"})  # fmt: skip
     return reasons
 
 
@@ -213,7 +214,8 @@ def _say_channels(found: Found) -> None:
     for name in sorted(found.configured - {channel.name for channel in found.channels}):
         say(f"Channel {name}: nothing yet; `ctlog-monitor test` tries it")
     for message in found.dead:
-        say(f"  given up  {message.channel}: {message.alert.id[:12]}  {message.alert.summary}: {message.last_error}")
+        alert = message.alert
+        say(f"  given up  {message.channel}: {short_id(alert.id)}  {alert.summary}: {message.last_error}")
 
 
 def _say_alerts(found: Found) -> None:
@@ -225,7 +227,7 @@ def _say_alerts(found: Found) -> None:
     wait = "alert waits" if total == 1 else "alerts wait"
     say(f"{total:,} {wait} for an answer ({parts}); ctlog-monitor alerts list --status new")
     for alert in found.newest:
-        say(f"  {alert.id[:12]}  {when(alert.created_ms)}  {alert.summary}")
+        say(f"  {short_id(alert.id)}  {when(alert.created_ms)}  {alert.summary}")
 
 
 def _length(seconds: float) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ctlog.cli.output import say, when
+from ctlog.cli.output import say, say_error, when
 from ctlog.errors import ConfigError, CtlogError
 
 if TYPE_CHECKING:
@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 
 
 def names_in_file(place: Place) -> set[str]:
-    """The names that stand in the watch file. Raises ConfigError."""
-    return {item.group.name for item in items_of_file(place)}
+    """The names that stand in the watch file; none, and that is said, where it has a mistake."""
+    return {item.group.name for item in items_or_mistake(place)}
+
+
+def items_or_mistake(place: Place) -> list[Item]:
+    """The items of the watch file; where it has a mistake that is said, and hinders nothing else."""
+    try:
+        return items_of_file(place)
+    except ConfigError as error:
+        say_error(f"{error}. What stands there is left out here")
+        return []
 
 
 def items_of_file(place: Place) -> list[Item]:
@@ -37,12 +46,12 @@ def items_of_file(place: Place) -> list[Item]:
 
 
 def read_watched(place: Place, rows: list[ItemRow]) -> list[tuple[str, str, list[Item]]]:
-    """All that is watched: (name, where it stands, its items), those of the file first. Raises ConfigError."""
+    """All that is watched: (name, where it stands, its items), those of the file first. Mistakes are said."""
     from monitor.watch_file import parse_watch_table
     from monitor.watch_table import parse_table
 
     by_name: dict[str, list[Item]] = {}
-    for item in items_of_file(place):
+    for item in items_or_mistake(place):
         by_name.setdefault(item.group.name, []).append(item)
     found = [(name, place.watch_file.name, items) for name, items in by_name.items()]
     for row in rows:

@@ -158,6 +158,12 @@ class AlertRow(NamedTuple):
     until_ms: int | None
 
 
+def short_id(alert_id: str) -> str:
+    """What people need of an id: enough of its hash to tell it from others, behind the words that it begins with."""
+    words, dash, tail = alert_id.rpartition("-")
+    return f"{words}-{tail[:8]}" if dash else alert_id[:12]
+
+
 class Sighting(NamedTuple):
     """A place where the issuance of an alert stands: each log, the precertificate and the certificate."""
 

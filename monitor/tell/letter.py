@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from monitor.alert_text import URGENCY, WIDTH, alert_text, command
 from monitor.rules.values import say, say_time
-from monitor.state.rows import NEW, S4, TEST, WAITING, AlertRow, NewAlert, OutboxRow
+from monitor.state.rows import NEW, S4, TEST, WAITING, AlertRow, NewAlert, OutboxRow, short_id
 
 ALERT, REMINDER, DIGEST, WORD = "alert", "reminder", "digest", "word"
 SUBJECT_LENGTH = 180
@@ -253,7 +253,7 @@ def _digest_text(rows: Sequence[OutboxRow], counts: str, what: str) -> str:
         f"`{command(where, 'alerts show', 'ID')}` tells everything about it; the first digits of its id are enough.",
         "",
     ]
-    lines += [f"  {row.alert.id[:12]}  {row.alert.summary}" for row in rows[:LISTED]]
+    lines += [f"  {short_id(row.alert.id)}  {row.alert.summary}" for row in rows[:LISTED]]
     if len(rows) > LISTED:
         stand = f"stand in `{command(where, 'alerts list')}`, and in alerts.csv if that comes with this letter."
         lines += ["", f"and {len(rows) - LISTED:,} more: all {len(rows):,} {stand}"]

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 
 from monitor.rules.values import DAY_MS, say
-from monitor.state.rows import HEALTH, OPERATOR, S1, S2, NewAlert, OutboxRow
+from monitor.state.rows import HEALTH, OPERATOR, S1, S2, NewAlert, OutboxRow, short_id
 
 NAMED = 50
 """Alerts that a word lists."""
@@ -25,7 +25,7 @@ def dead_word(channel: str, rows: Sequence[OutboxRow], why: str, others: Sequenc
     worst = min((row.alert.severity for row in rows), default=S2)
     named = [{"id": row.alert.id, "severity": row.alert.severity, "summary": row.alert.summary} for row in rows[:NAMED]]
     told = f"They were sent over {', '.join(others)} instead." if others else "There is no other channel to send them."
-    listed = "".join(f"\n  {row.alert.id[:12]}  {row.alert.summary}" for row in rows[:NAMED])
+    listed = "".join(f"\n  {short_id(row.alert.id)}  {row.alert.summary}" for row in rows[:NAMED])
     listed += f"\n  and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
     body = {
         "kind": HEALTH,

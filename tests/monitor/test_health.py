@@ -86,6 +86,7 @@ AT_ONCE = [
     ("dead", {"channel": {"dead": 2}}),
     ("mistake", {"mistake": "watch list, line 3, column 1: no"}),
     ("lost-log", {"lost": ["Old log"]}),
+    ("no-channel", {"homeless": ["shop tells 'pager', and there is no such channel"]}),
     ("source", {"sources": {"log list": Failure("signed by nobody", NOW, is_grave=True)}}),
 ]
 

@@ -57,6 +57,49 @@ def change(path, text):
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
 
 
+def test_a_restart_with_a_mistake_has_what_was_in_force(files):
+    """The list that was in force last is kept in the state; the mistake is said until it is mended."""
+    (files / "state").mkdir()
+    Reloader(files / "monitor.toml").load()
+    change(files / "watch.toml", WATCH.replace("numbers", "numbres"))
+    started = Reloader(files / "monitor.toml")
+    started.load()
+    assert watched(started) == ["home/number:+12025550123"]
+    assert "watch.toml: watch list, line 3, column 1" in started.error
+    change(files / "watch.toml", WATCH.replace("0123", "0124"))
+    assert again(started) is not None
+    assert (watched(started), started.error) == (["home/number:+12025550124"], "")
+
+
+@pytest.mark.parametrize("spoil", ["gone", "no UTF-8"])
+def test_a_restart_without_the_watch_file_does_not_watch_nothing(files, spoil):
+    (files / "state").mkdir()
+    Reloader(files / "monitor.toml").load()
+    path = files / "watch.toml"
+    path.unlink() if spoil == "gone" else path.write_bytes(b"\xff")
+    started = Reloader(files / "monitor.toml")
+    started.load()
+    assert watched(started) == ["home/number:+12025550123"]
+    assert spoil in started.error
+
+
+def test_a_mistake_in_the_configuration_itself_does_not_start(files):
+    (files / "state").mkdir()
+    Reloader(files / "monitor.toml").load()
+    change(files / "monitor.toml", CONFIG + "x = 1\n")
+    with pytest.raises(ConfigError):
+        Reloader(files / "monitor.toml").load()
+
+
+def test_an_added_item_that_names_no_channel_is_said(files):
+    reloader = Reloader(files / "monitor.toml")
+    table = json.dumps({"name": "shop", "numbers": ["+12025550124"], "tell": ["mail", "pager"]}).encode()
+    reloader.load([("shop", table)])
+    assert reloader.homeless == ("shop tells 'pager', and there is no such channel",)
+    reloader.renew([])
+    assert reloader.homeless == ()
+
+
 def test_what_is_in_force(files):
     reloader = Reloader(files / "monitor.toml")
     setup = reloader.load()

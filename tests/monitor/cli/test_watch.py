@@ -137,7 +137,17 @@ def test_the_file_is_only_written_by_people(monitor: Monitor) -> None:
     assert out.index("filed: 1 item, by the file watch.toml") < out.index("watched: 1 item, by command")
     assert "nothing is watched under the name 'nobody'" in monitor.here("watch", "list", "nobody", code=1).err
     monitor.write("watch.toml", FILE.replace("numbers", "nmbers"))
-    assert "line 3, column 1" in monitor.here("watch", "list", code=2).err
+    said = monitor.here("watch", "list")
+    assert "watch.toml: watch list, line 3, column 1" in said.err
+    assert "watched: 1 item, by command" in said.out
+
+
+def test_a_mistake_in_the_file_keeps_no_command_from_working(monitor: Monitor) -> None:
+    monitor.write("watch.toml", FILE.replace("numbers", "nmbers"))
+    said = monitor.here("watch", "add", "+12025550123")
+    assert "1 new item is watched" in said.out
+    assert "watch.toml" in said.err
+    assert "1 item of 'watched' is watched no longer." in monitor.here("watch", "remove", "watched").out
 
 
 def test_a_monitor_that_runs_notices(monitor: Monitor) -> None:
