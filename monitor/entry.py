@@ -140,7 +140,7 @@ class Entry:
     not_before_ms: int | None
     not_after_ms: int | None
     is_resolved: bool = False
-    """Whether what stands at its references has been added to its claims."""
+    """Whether what stands at its references, at all of them, has been added to its claims."""
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -181,12 +181,15 @@ class Entry:
         """The same entry, its inclusion proven in a tree of that size."""
         return replace(self, proven=size)
 
-    def with_scope(self, claims: Iterable[Claim]) -> Entry:
-        """The same entry with what stands at its references taken as its own claims (RFC 8226 section 10.1)."""
+    def with_scope(self, claims: Iterable[Claim], *, is_resolved: bool = True) -> Entry:
+        """The same entry with what stands at its references taken as its own claims (RFC 8226 section 10.1).
+
+        is_resolved: false if there are references that could not be read.
+        """
         known = self.identity
         merged = tuple(dict.fromkeys((*known.claims, *claims)))
         labels = entry_labels((*merged, *known.readings), known.by_reference, readable=False)
-        return replace(self, identity=known._replace(claims=merged, labels=labels), is_resolved=True)
+        return replace(self, identity=known._replace(claims=merged, labels=labels), is_resolved=is_resolved)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -85,9 +85,13 @@ class StateJudge:
 
     async def prepare(self, entry: Entry) -> Case:
         """See Judge."""
-        snapshots = await self._sources.snapshots(entry.identity.by_reference[:MAX_REFERENCES], self._now_ms())
-        scope = next((each.claims for each in reversed(snapshots) if each.claims is not None), None)
-        return Case(entry if scope is None else entry.with_scope(scope), snapshots)
+        urls = entry.identity.by_reference
+        snapshots = await self._sources.snapshots(urls[:MAX_REFERENCES], self._now_ms())
+        scopes = {each.url: each.claims for each in snapshots if each.claims is not None}  # the newest comes last
+        if not scopes:
+            return Case(entry, snapshots)
+        claims = [claim for scope in scopes.values() for claim in scope]
+        return Case(entry.with_scope(claims, is_resolved=scopes.keys() >= set(urls)), snapshots)
 
     async def judge(
         self, case: Case, found: Found, *, filling: bool, is_ready: bool, was_there: bool,

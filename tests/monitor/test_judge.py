@@ -7,8 +7,9 @@ import json
 import pytest
 
 from ctlog import issuance
-from ctlog.errors import Misbehaviour, StoreError
+from ctlog.errors import Misbehaviour, StoreError, TransportError
 from ctlog.issuance import DAY_MS, Key, Subject
+from ctlog.issuance.write import items, sequence
 from ctlog.tn.numbers import TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
 from monitor import judge
@@ -263,6 +264,45 @@ async def test_a_scope_by_reference(memory):
     alert = next(row for row in await kit.alerts(item=ITEM))
     assert {"T-01", "T-17"} <= set(alert.rules)
     assert await memory.state.answers.references(0) == [url]
+
+
+def several_references(*urls):
+    """A TBSCertificate whose scope lies at several places."""
+    who = Subject(issuance.name(O="Mallory"), Key.from_number(21).spki, 0, 10**13, 9)
+    places = []
+    for url in urls:
+        access = items(issuance.tn_auth_list_by_reference(url))[-1]
+        places.append(items(items(access)[0])[0])
+    extension = issuance.extension("1.3.6.1.5.5.7.1.1", sequence(*places))
+    return ROGUE.leaf(who, [issuance.END_ENTITY, extension])
+
+
+@pytest.mark.parametrize(
+    ("urls", "expected"),
+    [
+        (["decoy", "victim"], ITEM),
+        (["victim", "decoy"], ITEM),
+        (["decoy", "blocked"], "home/anything"),
+        (["blocked", "decoy"], "home/anything"),
+        ([*(f"decoy{at}" for at in range(judge.MAX_REFERENCES)), "victim"], "home/anything"),
+        (["decoy", "decoy2"], None),
+    ],
+)
+async def test_attack_a_decoy_at_one_of_several_references(memory, urls, expected):
+    """What stands at each of them counts, and one that cannot be read may hold anybody's number."""
+    kit = memory.kit
+
+    async def get(url):
+        if "blocked" in url:
+            raise TransportError("blocked")
+        return issuance.one("13035550001" if "decoy" in url else "12025550123")
+
+    kit.sources = Sources(SourcesConfig(references=True), memory.folder, memory.state, get)
+    sim = CertSim()
+    sim.submit([ROGUE.precertificate(several_references(*(f"https://a.example/{url}" for url in urls))), *ROGUE.chain])
+    sim.publish()
+    await kit.round(sim)
+    assert {row.item for row in await owners_alerts(kit)} == ({expected} if expected else set())
 
 
 async def test_ten_thousand_numbers_in_one_certificate(memory):
