@@ -22,16 +22,18 @@ R = TypeVar("R")
 class Ticket(Generic[E, R]):
     """An entry in a pool and everybody who waits for its place: one future each."""
 
-    __slots__ = ("entry", "key", "low", "waiters")
+    __slots__ = ("entry", "key", "low", "result", "waiters")
 
     def __init__(self, entry: E, key: bytes, low: bool) -> None:
         self.entry = entry
         self.key = key
         self.low = low
         self.waiters: list[asyncio.Future[R]] = []
+        self.result: R | None = None
 
     def resolve(self, result: R) -> None:
-        """Wake everybody. Who stopped waiting is passed over."""
+        """Wake everybody, and whoever joins from now on. Who stopped waiting is passed over."""
+        self.result = result
         for waiter in self.waiters:
             if not waiter.done():
                 waiter.set_result(result)
@@ -80,7 +82,10 @@ class Pool(Generic[E, R]):
             if len(self._waiting) == 1:
                 self._on_first()
         waiter: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        ticket.waiters.append(waiter)
+        if ticket.result is None:
+            ticket.waiters.append(waiter)
+        else:  # what was known already is answered before its batch is through
+            waiter.set_result(ticket.result)
         return waiter
 
     def rotate(self) -> list[Ticket[E, R]]:

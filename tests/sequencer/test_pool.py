@@ -31,6 +31,17 @@ async def test_a_second_submission_joins_the_first_while_it_waits_and_while_it_f
     assert (len(filling), len(first)) == (1, 2)
 
 
+async def test_who_comes_after_the_answer_and_before_the_batch_is_through_is_answered_too() -> None:
+    """An entry that the log has already is answered at the beginning of its batch; who joined it waited for ever."""
+    filling, _ = pool()
+    one = filling.add("a", b"a", False)
+    filling.rotate()[0].resolve(0)
+    late = filling.add("a", b"a", False)
+    filling.land()
+    assert (one.result(), late.done(), len(filling)) == (0, True, 0)
+    assert late.result() == 0
+
+
 async def test_who_goes_away_takes_nobody_along() -> None:
     filling, _ = pool()
     one, two = filling.add("a", b"a", False), filling.add("a", b"a", False)
