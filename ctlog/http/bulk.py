@@ -11,7 +11,7 @@ read, so a submitter that is too fast waits in its own `write`.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import NamedTuple
@@ -28,6 +28,7 @@ CALLS = ("add-chain", "add-pre-chain")
 
 STREAMS = 16  # conversations at once ...
 STREAMS_OF_ONE = 4  # ... and of one source, or whoever lets a few lie idle keeps everybody else out
+GIVE_WAY_S = 5.0  # a conversation that has had nothing logged for so long gives its place to one that has none
 WINDOW_LINES = 1024  # of one conversation, in work: what 4,000 a second need when an answer takes a quarter of one
 WINDOW_BYTES = 4 << 20  # the same; one line may be longer than that only where the limit of a submission is
 GROUP = 64  # lines that take their steps together
@@ -52,7 +53,6 @@ class Bulk:
         self._submissions = submissions
         self._bounds = bounds
         self._conversations: set[_Conversation] = set()
-        self._sources: Counter[str] = Counter()
 
     def routes(self) -> dict[str, Route]:
         """One for each of the two calls."""
@@ -61,21 +61,33 @@ class Bulk:
 
     async def _handle(self, call: Call, *, name: str) -> Answer:
         self._submissions.check_welcome(call)
-        if len(self._conversations) >= STREAMS or self._sources[source_key(call.source)] >= STREAMS_OF_ONE:
-            raise BusyError("as many bulk submissions are under way as the log takes at once", retry_after_s=5)
+        self._make_room(source_key(call.source))
         return Answer(200, b"", NDJSON, stream=partial(self._converse, call, name))
+
+    def _make_room(self, source: str) -> None:
+        """For one conversation more, of this source. Raises BusyError.
+
+        Whoever holds conversations without having anything logged, with refused lines or with none, would keep out
+        those who have: the one that has been idle longest ends for them.
+        """
+        going = [each for each in self._conversations if not each.ending]
+        own = [each for each in going if source_key(each.source) == source]
+        if len(own) >= STREAMS_OF_ONE:
+            going = own
+        elif len(going) < STREAMS:
+            return
+        longest = max(going, key=_Conversation.idle_s)
+        if longest.idle_s() < GIVE_WAY_S:
+            raise BusyError("as many bulk submissions are under way as the log takes at once", retry_after_s=5)
+        longest.end(BusyError("nothing of this bulk submission was logged for a while, and another needs its place"))
 
     async def _converse(self, call: Call, name: str, sink: Sink) -> None:
         conversation = _Conversation(self._submissions, call.source, name, sink)
-        source = source_key(call.source)
         self._conversations.add(conversation)
-        self._sources[source] += 1
         try:
             await conversation.run(lines(call.parts(), self._bounds.body_bytes), self._bounds.request_s)
         finally:
             self._conversations.discard(conversation)
-            self._sources[source] -= 1
-            self._sources = +self._sources  # only those that are there
 
     def stop(self) -> None:
         """The log is being stopped: read nothing more, answer what was read."""
@@ -87,8 +99,8 @@ class _Conversation:
     """One request. The reader starts a task for each group of lines; what these have to say, one writer writes."""
 
     def __init__(self, submissions: Submissions, source: str, name: str, sink: Sink) -> None:
+        self.source = source
         self._submissions = submissions
-        self._source = source
         self._name = name
         self._sink = sink
         self._tasks: set[asyncio.Task[None]] = set()
@@ -101,6 +113,17 @@ class _Conversation:
         self._ending: Exception | None = None
         """Why nothing more is read."""
         self._reading: asyncio.Task[None] | None = None
+        self._useful_at = time.monotonic()
+        """When it began, or a line of it was logged the last time."""
+
+    @property
+    def ending(self) -> bool:
+        """Is nothing more read? Its place is another's then, although its client may not have read all yet."""
+        return self._ending is not None
+
+    def idle_s(self) -> float:
+        """For how many seconds it has had nothing logged, and nothing in work that may yet be."""
+        return 0.0 if self._tasks else time.monotonic() - self._useful_at
 
     async def run(self, groups: AsyncIterator[list[Line]], line_s: float) -> None:
         """Read, answer, and say how many of each there were; a line may take `line_s` to arrive.
@@ -169,7 +192,7 @@ class _Conversation:
             try:
                 if error is not None:
                     raise error
-                planned.append(self._submissions.plan(self._source, body, self._name))
+                planned.append(self._submissions.plan(self.source, body, self._name))
                 numbers.append(number)
             except Exception as refusal:
                 self._tell(number, refusal)
@@ -196,6 +219,7 @@ class _Conversation:
     def _tell(self, number: int, outcome: bytes | Exception) -> None:
         if isinstance(outcome, bytes):
             self._accepted += 1
+            self._useful_at = time.monotonic()
             self._out.append(b'{"line":%d,"status":200,%b\n' % (number, outcome[1:]))
         else:
             self._refused += 1
@@ -244,9 +268,13 @@ async def lines(parts: AsyncIterator[bytes], limit: int) -> AsyncIterator[list[L
 
     A last line without its end of line is one too, unless the body broke off.
     """
-    rest, number, skipping = b"", 0, False
+    rest, number, skipping = bytearray(), 0, False  # a bytearray: growing copies nothing again for each part
     async for part in parts:
-        *whole, rest = (rest + part if rest else part).split(b"\n")
+        *whole, more = part.split(b"\n")
+        if whole and rest:
+            whole[0] = bytes(rest + whole[0])
+            rest.clear()
+        rest += more
         group: list[Line] = []
         for body in whole:
             number += 1
@@ -255,11 +283,11 @@ async def lines(parts: AsyncIterator[bytes], limit: int) -> AsyncIterator[list[L
                 skipping = False
             elif body and not body.isspace():
                 group.append(Line(number, body))
-        if len(rest) > limit:
-            rest, skipping = b"", True
+        if skipping or len(rest) > limit:
+            rest, skipping = bytearray(), True
         for at in range(0, len(group), GROUP):
             yield group[at : at + GROUP]
     if skipping:
         yield [Line(number + 1, b"", too_large(limit))]
     elif rest and not rest.isspace():
-        yield [Line(number + 1, rest)]
+        yield [Line(number + 1, bytes(rest))]

@@ -142,18 +142,18 @@ class _AiohttpCall(Call):
             raise too_large(limit)
         if self._request.version >= (1, 1) and self.header("Expect").lower() == "100-continue":
             cast(asyncio.Transport, self._request.transport).write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body = b""
+        body = bytearray()  # whose growth copies nothing again for each part, however small these are
         try:
             async with asyncio.timeout(seconds):
                 while len(body) <= limit and (part := await self._request.content.readany()):
-                    body += part
+                    body.extend(part)
         except TimeoutError:
             raise too_slow(seconds) from None
         except (RequestPayloadError, ConnectionError):
             raise _broken_off() from None
         if len(body) > limit:
             raise too_large(limit)
-        return body
+        return bytes(body)
 
     async def parts(self) -> AsyncIterator[bytes]:
         try:

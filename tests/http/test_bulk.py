@@ -19,6 +19,7 @@ from ctlog.http import bulk, streaming
 from ctlog.http import site as bounds
 from ctlog.http.bulk import GROUP, lines
 from ctlog.wire.rfc6962 import EntryType, SignedEntry, sct_from_json
+from tests.counted_parts import CountedParts
 from tests.server import RunningLog, running_log
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -257,7 +258,60 @@ async def test_one_source_does_not_take_all_conversations(log: RunningLog, monke
         hold.set()
         await first.read()
     assert (await log.ask("POST", "bulk/v1/add-chain", data=b"")).status == 200
-    assert not log.app._bulk._sources
+
+
+async def hold(log: RunningLog, body: bytes, end: asyncio.Event, answers: list[dict[str, Any]]) -> asyncio.Task[None]:
+    """A conversation that says `body` again and again, until `end`; returns when it has its first answer."""
+    begun = asyncio.Event()
+
+    async def again() -> AsyncIterator[bytes]:
+        while not end.is_set():
+            yield body
+            await asyncio.sleep(0.02)
+
+    async def converse() -> None:
+        async with asyncio.timeout(30), log.session.post(f"{log.url}bulk/v1/add-pre-chain", data=again()) as answer:
+            async for text in answer.content:
+                answers.append(json.loads(text))
+                begun.set()
+
+    conversation = asyncio.create_task(converse())
+    await asyncio.wait_for(begun.wait(), 10)
+    return conversation
+
+
+async def test_conversations_that_have_nothing_logged_stop_nobody(
+    log: RunningLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four of one address, each with lines that are refused, used to keep that address's CA out for ever."""
+    monkeypatch.setattr(bulk, "GIVE_WAY_S", 0.3)
+    end = asyncio.Event()
+    told: list[list[dict[str, Any]]] = [[] for _ in range(bulk.STREAMS_OF_ONE)]
+    useful = whole(log, log.precertificate()) + b"\n"
+    holding = []
+    for at, answers in enumerate(told):  # the one that is of use is the oldest
+        holding.append(await hold(log, b"{}\n" if at else useful, end, answers))
+    early = await log.ask("POST", "bulk/v1/add-pre-chain", data=b"")
+    assert (early.status, early.json["reason"]) == (503, "busy")
+    await asyncio.sleep(0.5)
+    *_, counts = await converse(log, whole(log, log.precertificate()))
+    assert counts == {"end": True, "accepted": 1, "refused": 0}
+    await asyncio.wait_for(holding[1], 5)
+    assert (told[1][-1]["end"], told[1][-1]["status"], told[1][-1]["reason"]) == (True, 503, "busy")
+    assert not holding[0].done()
+    end.set()
+    await asyncio.gather(*holding)
+    assert all(answers[-1].get("status") is None for at, answers in enumerate(told) if at != 1)
+
+
+async def test_of_all_places_the_idlest_gives_way(log: RunningLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "STREAMS", 1)
+    monkeypatch.setattr(bulk, "GIVE_WAY_S", 0.0)
+    answers: list[dict[str, Any]] = []
+    holding = await hold(log, b"[]\n", asyncio.Event(), answers)
+    assert (await converse(log, b""))[-1] == {"end": True, "accepted": 0, "refused": 0}
+    await asyncio.wait_for(holding, 5)
+    assert answers[-1]["reason"] == "busy"
 
 
 async def test_a_log_that_is_frozen_in_the_middle_ends_the_conversation(log: RunningLog) -> None:
@@ -412,6 +466,19 @@ async def parts_of(data: bytes, cuts: list[int]) -> AsyncIterator[bytes]:
         if cut > at:
             yield data[at:cut]
             at = cut
+
+
+async def test_a_line_in_many_parts_is_copied_once() -> None:
+    """Half a megabyte, byte by byte, used to cost a hundred gigabytes of copying, in everybody's event loop."""
+    content = CountedParts(b"x" * 20_000 + b"\n" + b"y" * 10_000)
+
+    async def parts() -> AsyncIterator[bytes]:
+        while part := await content.readany():
+            yield part
+
+    found = [each async for group in lines(parts(), 15_000) for each in group]
+    assert [(n, len(body), error is not None) for n, body, error in found] == [(1, 0, True), (2, 10_000, False)]
+    assert content.copied < 40_000
 
 
 TEXTS = st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\n", b"")), max_size=200)

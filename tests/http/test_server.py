@@ -9,13 +9,16 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from ctlog.http.answers import IMMUTABLE, OCTETS, Answer, json_answer
 from ctlog.http.limits import Proxies
-from ctlog.http.server import Connections
+from ctlog.http.server import Connections, _AiohttpCall
 from ctlog.http.site import Bounds, Call, Route, Site
+from tests.counted_parts import CountedParts
 
 BOUNDS = Bounds(body_bytes=4096, request_s=0.3, connections=8)
 LAST = b"GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -283,3 +286,14 @@ async def test_slow_readers_of_large_answers_are_bounded(monkeypatch: pytest.Mon
         assert (await server.ask("GET /hello HTTP/1.1\nHost: x"))[0] == 200
         for each in slow:
             each.close()
+
+
+async def test_a_body_in_many_parts_is_copied_once() -> None:
+    content = CountedParts(b"x" * 20_000)
+    request: Any = SimpleNamespace(
+        method="POST", rel_url=SimpleNamespace(path="/echo"), headers={}, version=(1, 1), content_length=None,
+        protocol=SimpleNamespace(peername=("127.0.0.1", 1)), content=content,
+    )  # fmt: skip
+    site = Site({}, {}, Bounds(30_000, 20, 8), Proxies([]), lambda *_: None)
+    assert await _AiohttpCall(request, site).body() == b"x" * 20_000
+    assert content.copied < 40_000
