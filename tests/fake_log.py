@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +37,8 @@ class FakeLog:
         self.answers: Iterator[Any] = iter(())
         self.alter: Callable[[dict[str, Any]], Any] = lambda answer: answer
         self.most_at_once = self._now = 0
+        self.in_the_way: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+        """What answers bulk submissions in its place."""
         self.app = web.Application()
         self.app.router.add_post("/a/log/ct/v1/{call}", self.handle)
         self.app.router.add_post("/a/log/bulk/v1/{call}", self.many)
@@ -62,6 +64,8 @@ class FakeLog:
 
     async def many(self, request: web.Request) -> web.StreamResponse:
         """Bulk submission: each line is answered as `answers` say; without an answer of its own it ends there."""
+        if self.in_the_way is not None:
+            return await self.in_the_way(request)
         response = web.StreamResponse()
         await response.prepare(request)
         counts = [0, 0]

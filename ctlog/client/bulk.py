@@ -15,12 +15,14 @@ from contextlib import suppress
 import aiohttp
 import msgspec
 
-from ctlog.errors import RefusedError, TransportError
+from ctlog.errors import BusyError, CtlogError, RefusedError, TransportError
 
 MAX_LINE = 64 << 10
 """Bytes of one answer."""
-SILENCE_S = 60.0
-"""A log that says nothing for so long, while it owes answers, is gone."""
+FIRST_ANSWER_S = 5.0
+"""What answers nothing for so long after the beginning collects the stream, as proxies do, or the answers."""
+SILENCE_S = 20.0
+"""The same later on, while answers are owed: less than whoever submits waits for a log (`SubmissionPolicy.limit_s`)."""
 _PART = 64 << 10  # bytes that are written at once, as far as there are so many
 _SLICE = 8  # answers that are told in one turn: half a millisecond
 _CONNECT_S = 20.0
@@ -67,9 +69,14 @@ class BulkStream:
     `url` is the call's, such as `https://log.example/bulk/v1/add-pre-chain`.
     """
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, url: str, headers: dict[str, str],
+        ended: Callable[[CtlogError], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """`ended` is told what `ask` raises, once, also when nobody asks any more."""
         self.url = url
         self.ended = False
+        self._tell_end = ended
         self._http = http
         self._headers = {**headers, "Content-Type": "application/x-ndjson"}
         self._outgoing: deque[_Asked] = deque()
@@ -84,8 +91,10 @@ class BulkStream:
     async def ask(self, bodies: Sequence[bytes], tell: Tell) -> None:
         """Submit each of `bodies`, a JSON object on one line; returns when each has its answer.
 
-        `tell(place, answer)` is called for each. Raises TransportError when the log ends the conversation first, and
-        RefusedError, "no-bulk", when there is no such call; what was not told by then may or may not be logged.
+        `tell(place, answer)` is called for each. What was not told when this raises may or may not be logged. Raises
+        TransportError when the log cannot be reached or ends the conversation first; RefusedError, "no-bulk", when
+        there is no such call; BusyError, "no-bulk-now", when the call is not to be had now, or not by this way:
+        another status, silence, a connection that is cut before anything was answered. Single calls may well do then.
         """
         if self.ended:
             raise TransportError(f"{self.url}: the conversation has ended")
@@ -118,24 +127,28 @@ class BulkStream:
         conversation.cancel()
 
     async def _converse(self) -> None:
-        error: Exception = TransportError(f"{self.url} ended the conversation")
+        error: CtlogError = TransportError(f"{self.url} ended the conversation")
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
         try:
-            async with self._http.post(
+            async with asyncio.timeout(FIRST_ANSWER_S) as first_answer, self._http.post(
                 self.url, data=self._lines(), headers=self._headers, allow_redirects=False, timeout=timeout
             ) as response:
                 if response.status == 200:
-                    await self._read(response.content)
+                    await self._read(response.content, first_answer)
                 else:
                     error = await _refusal(response, self.url)
+        except TimeoutError:  # aiohttp's errors may be of this kind as well
+            error = _not_now(f"{self.url} did not answer in time")
         except (aiohttp.ClientError, ValueError, ConnectionError) as problem:
-            error = TransportError(f"{self.url} cannot be reached: {problem or type(problem).__name__}")
-        except TimeoutError:
-            error = TransportError(f"{self.url} did not answer in time")
+            sentence = f"{self.url} cannot be reached: {problem or type(problem).__name__}"
+            # A proxy that takes no more of a body may cut it off before its 413 is read.
+            cut = self._sent and not self._answered and not isinstance(problem, aiohttp.ClientConnectorError)
+            error = _not_now(sentence) if cut else TransportError(sentence)
         except TransportError as problem:
             error = problem
         finally:
             self.ended = True
+            self._tell_end(error)
             for asked in self._waiting:
                 if not asked.done.done():
                     asked.done.set_exception(error)
@@ -163,9 +176,9 @@ class BulkStream:
                 self._wake.clear()
                 await self._wake.wait()
 
-    async def _read(self, content: aiohttp.StreamReader) -> None:
-        """Raises TransportError for anything but an orderly end."""
-        rest = b""
+    async def _read(self, content: aiohttp.StreamReader, first_answer: asyncio.Timeout) -> None:
+        """Raises TransportError or TimeoutError for anything but an orderly end."""
+        rest = bytearray()
         while True:
             try:
                 async with asyncio.timeout(SILENCE_S):
@@ -176,9 +189,15 @@ class BulkStream:
                 continue
             if not part:
                 raise TransportError(f"{self.url} broke off")
-            *lines, rest = (rest + part if rest else part).split(b"\n")
+            *lines, more = part.split(b"\n")
+            if lines and rest:
+                lines[0] = bytes(rest + lines[0])
+                rest.clear()
+            rest += more
             if len(rest) > MAX_LINE:
                 raise TransportError(f"{self.url} answers with lines that are too long")
+            if lines and first_answer.when() is not None:
+                first_answer.reschedule(None)
             for at, line in enumerate(lines):
                 if self._told(line):
                     return
@@ -208,10 +227,14 @@ class BulkStream:
         return False
 
 
-async def _refusal(response: aiohttp.ClientResponse, url: str) -> Exception:
+async def _refusal(response: aiohttp.ClientResponse, url: str) -> CtlogError:
     """What a status other than 200 means: there is no such call, or not now."""
     if response.status in (404, 405, 411, 501):
         return RefusedError(f"{url} is no bulk submission (status {response.status})", reason="no-bulk")
     body = await response.content.read(MAX_LINE)
     shown = body[:200].decode("utf-8", "replace")
-    return TransportError(f"{url} answered {response.status}: {shown}")
+    return _not_now(f"{url} answered {response.status}: {shown}")
+
+
+def _not_now(sentence: str) -> BusyError:
+    return BusyError(sentence, reason="no-bulk-now")

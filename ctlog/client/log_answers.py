@@ -77,12 +77,12 @@ async def request(
         headers = {**headers, "Content-Type": "application/json"}
     try:
         async with http.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
-            answer = await response.content.read(_MAX_ANSWER + 1)
+            answer = bytearray()
             while len(answer) <= _MAX_ANSWER and (more := await response.content.read(_MAX_ANSWER)):
-                answer += more
+                answer.extend(more)
             if len(answer) > _MAX_ANSWER:
                 raise TransportError(f"{url} answered with more than {_MAX_ANSWER} bytes")
-            return response.status, _retry_after(response.headers.get("Retry-After")), answer
+            return response.status, _retry_after(response.headers.get("Retry-After")), bytes(answer)
     except (aiohttp.ClientError, ValueError) as error:
         raise TransportError(f"{url} cannot be reached: {error or type(error).__name__}") from None
     except TimeoutError:

@@ -28,6 +28,7 @@ from ctlog.client.bulk import BulkAnswer, BulkStream
 from ctlog.client.log_answers import REQUEST_S, TRY_AGAIN, Reply, ask, json_answer, read_bulk, request
 from ctlog.client.submission import Submission
 from ctlog.errors import (
+    BusyError,
     CtlogError,
     FrozenError,
     MalformedError,
@@ -44,6 +45,8 @@ from ctlog.wire.rfc6962 import (
 IN_FLIGHT = 64
 PATIENCE_S = 120.0
 _MAX_BACK_OFF_S = 30.0
+_REST_S = 15.0  # how long single calls take the place of a bulk submission that was not to be had ...
+_MAX_REST_S = 900.0  # ... which doubles each time: a proxy in the way costs FIRST_ANSWER_S whenever it is tried again
 MAX_SERVER_ERRORS = 4  # the same certificate answered 500 so often is given up, for it may be the cause
 _PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*/?")
 
@@ -120,7 +123,8 @@ class LogClient:
         """`url` is the log's submission prefix; `token` goes along as a bearer token where it is not empty.
 
         `bulk_path` (`describe` tells it) makes all that is under way in `add_many` share one streamed request, also
-        where each call brings one; where the log has no such call after all, single ones take its place.
+        where each call brings one; where the log has no such call after all, single ones take its place, and for a
+        while also where it is not to be had (all conversations are taken, a proxy collects the stream).
         """
         self.url = url.rstrip("/")
         self.key = key
@@ -128,6 +132,8 @@ class LogClient:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._bulk_path = bulk_path
         self._streams: dict[EntryType, BulkStream] = {}
+        self._bulk_at = 0.0  # event loop time before which single calls take the place of a bulk submission
+        self._rest_s = _REST_S
         self._patience_s = patience_s
         self._open_at = 0.0  # event loop time before which nothing is sent: one busy answer slows all
         self._silent_since: float | None = None  # when it was first asked after it last settled a submission
@@ -170,7 +176,7 @@ class LogClient:
         waiting = dict(enumerate(submissions))
         self._under_way += len(waiting)
         try:
-            if self._bulk_path and self._under_way > 1:
+            if self._under_way > 1:
                 await self._add_in_bulk(waiting, tell)
             await _all(self._add_one(place, one, tell) for place, one in waiting.items())
         finally:
@@ -184,17 +190,19 @@ class LogClient:
         tell(place, promise)
 
     async def _add_in_bulk(self, waiting: dict[int, Submission], tell: Callable[[int, Promise], None]) -> None:
-        """Take from `waiting` what is settled; what is left when the log offers no such call stays there."""
+        """Take from `waiting` what is settled; what is left when there is no such call, or not now, stays there."""
         server_errors: Counter[int] = Counter()
         for attempt in itertools.count():
             await self._turn()
+            if not self._bulk_path or asyncio.get_running_loop().time() < self._bulk_at:
+                return
             stream = self._stream(next(iter(waiting.values())))
             around = _Round(self, waiting, server_errors, stream.url, tell)
             try:
                 await stream.ask([self._body(waiting[place]) for place in around.places], around.answered)
-            except RefusedError:  # no such call
-                self._bulk_path = ""
-                return
+            except (RefusedError, BusyError):  # no such call, or not now; `_ended` knows
+                if around.gave_up is None:
+                    return
             except TransportError as error:
                 around.problem = error
             if around.gave_up is not None:
@@ -209,8 +217,16 @@ class LogClient:
         stream = self._streams.get(kind)
         if stream is None or stream.ended:
             url = f"{self.url}/{self._bulk_path}{_call(submission)}"
-            stream = self._streams[kind] = BulkStream(self._http, url, self._headers)
+            stream = self._streams[kind] = BulkStream(self._http, url, self._headers, self._ended)
         return stream
+
+    def _ended(self, error: CtlogError) -> None:
+        """A stream has, whether or not anybody still waits for it."""
+        if isinstance(error, RefusedError):
+            self._bulk_path = ""
+        elif isinstance(error, BusyError):
+            self._bulk_at = asyncio.get_running_loop().time() + self._rest_s
+            self._rest_s = min(2 * self._rest_s, _MAX_REST_S)
 
     def settle(self, reply: Reply, submission: Submission, call: str) -> SignedCertificateTimestamp:
         """What an answer that is final means. Raises RefusedError, SctError, SignatureError; GaveUp."""

@@ -14,7 +14,8 @@ from aiohttp.test_utils import TestServer
 
 from ctlog.client import bulk
 from ctlog.client.bulk import BulkAnswer, BulkStream
-from ctlog.errors import CtlogError, RefusedError, TransportError
+from ctlog.errors import BusyError, CtlogError, RefusedError, TransportError
+from tests.counted_parts import CountedParts
 
 Say = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -57,12 +58,14 @@ class Peer:
 
 
 @pytest.fixture
-async def peer() -> AsyncIterator[tuple[Peer, Callable[[], BulkStream]]]:
+async def peer() -> AsyncIterator[tuple[Peer, Callable[..., BulkStream]]]:
     made = Peer()
     app = web.Application()
     app.router.add_post("/bulk/v1/add-chain", made.handle)
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
-        yield made, lambda: BulkStream(http, str(server.make_url("/bulk/v1/add-chain")), {"Authorization": "Bearer x"})
+        yield made, lambda *ended: BulkStream(
+            http, str(server.make_url("/bulk/v1/add-chain")), {"Authorization": "Bearer x"}, *ended
+        )
 
 
 async def ask(stream: BulkStream, bodies: list[bytes]) -> dict[int, BulkAnswer]:
@@ -83,7 +86,7 @@ async def reason(stream: BulkStream, bodies: list[bytes]) -> str:
     return f"{type(caught.value).__name__}: {caught.value}"
 
 
-Both = tuple[Peer, Callable[[], BulkStream]]
+Both = tuple[Peer, Callable[..., BulkStream]]
 
 
 async def test_many_share_one_request(peer: Both) -> None:
@@ -136,11 +139,19 @@ async def test_a_log_without_the_call_is_known(peer: Both, status: int) -> None:
     assert await reason(stream, [b"b"]) == f"TransportError: {stream.url}: the conversation has ended"
 
 
+@pytest.mark.parametrize("status", [302, 400, 403, 410, 413, 500, 503])
+async def test_a_call_that_is_not_to_be_had_now_is_known(peer: Both, status: int) -> None:
+    log, new = peer
+    log.status = status
+    ended: list[CtlogError] = []
+    stream = new(ended.append)
+    with pytest.raises(BusyError, match=f"answered {status}") as caught:
+        await ask(stream, [b"a"])
+    assert (caught.value.reason, ended) == ("no-bulk-now", [caught.value])
+
+
 async def test_what_ends_too_early_or_counts_wrong_or_is_no_answer(peer: Both) -> None:
     log, new = peer
-    log.status = 503
-    assert "answered 503" in await reason(new(), [b"a"])
-    log.status = 200
 
     async def nothing(line: int, say: Say) -> None:
         pass
@@ -193,7 +204,42 @@ async def test_a_log_that_says_nothing_is_left(peer: Both, monkeypatch: pytest.M
     await asyncio.sleep(0.25)  # it owes nothing
     assert not stream.ended
     log.answer = nothing
-    assert "in time" in await reason(stream, [b"b"])
+    assert "BusyError" in (said := await reason(stream, [b"b"]))
+    assert "in time" in said
+
+
+async def test_a_first_answer_that_does_not_come_is_not_waited_for_as_long(
+    peer: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty seconds of silence are what a proxy that collects the request used to cost, each time."""
+    monkeypatch.setattr(bulk, "FIRST_ANSWER_S", 0.1)
+    log, new = peer
+
+    async def slow(line: int, say: Say) -> None:
+        await asyncio.sleep(0.3 if line == 2 else 0)
+        await log.good(line, say)
+
+    log.answer = slow
+    stream = new()
+    assert await ask(stream, [b"a", b"later ones may take their time"])
+    await stream.close()
+
+    async def nothing(line: int, say: Say) -> None:
+        pass
+
+    log.answer = nothing
+    assert "in time" in await reason(new(), [b"a"])
+
+
+async def test_a_line_in_many_parts_is_copied_once(peer: Both) -> None:
+    _, new = peer
+    stream = new()
+    content = CountedParts(json.dumps({"line": 1, "status": 400, "reason": "x" * 10_000}).encode() + b"\n",
+                           end=b'{"end":true,"refused":1}\n')
+    async with asyncio.timeout(None) as limit:
+        await stream._read(content, limit)  # type: ignore[arg-type]
+    assert stream._answered == 1
+    assert content.copied < 20_000
 
 
 async def test_a_log_that_cannot_be_reached() -> None:

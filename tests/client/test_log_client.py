@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from ctlog.client import bulk, log_client
 from ctlog.client.log_client import GaveUp, LogClient, Promise, bulk_path, describe, session
 from ctlog.client.submission import Submission
 from ctlog.client.submit import signed_entry
@@ -194,6 +197,105 @@ async def test_without_the_call_single_ones_take_its_place(log: FakeLog) -> None
     told = await add_many(log, "no/such/", SUBMISSIONS)
     assert len(told) == 20
     assert log.paths == ["add-pre-chain"] * 20
+
+
+async def collects(request: web.Request) -> web.Response:
+    """A proxy that wants the whole body first."""
+    await request.read()
+    return web.Response(status=502)
+
+
+def answers(status: int) -> Callable[[web.Request], Any]:
+    async def at_once(request: web.Request) -> web.Response:
+        return web.Response(status=status, text="not here, not now")
+
+    return at_once
+
+
+async def cuts(request: web.Request) -> web.Response:
+    await request.content.readany()
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+@pytest.mark.parametrize(
+    "proxy", [collects, cuts, *map(answers, (400, 403, 408, 413, 500, 502, 503))],
+    ids=["collects", "cuts", "400", "403", "408", "413", "500", "502", "503"],
+)  # fmt: skip
+async def test_a_way_that_lets_no_stream_through_is_left_for_single_calls(
+    log: FakeLog, proxy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that collects the request or bounds it, and conversations that others hold open, stop nobody."""
+    monkeypatch.setattr(bulk, "FIRST_ANSWER_S", 0.2)
+    log.in_the_way = proxy
+    async with session() as http:
+        client = LogClient(log.url, KEY, http, bulk_path=BULK, patience_s=2)
+        told: dict[int, Promise] = {}
+        await client.add_many(SUBMISSIONS, told.__setitem__)
+        log.in_the_way = None
+        await client.add_many(SUBMISSIONS[:2], told.__setitem__)  # which does not try that way again at once
+        await client.close()
+    assert len(told) == 20
+    assert all(isinstance(promise, SignedCertificateTimestamp) for promise in told.values())
+    assert set(log.paths) == {"add-pre-chain"}
+
+
+async def test_what_answers_only_in_part_is_left_too(log: FakeLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that collects the answer hands on what fills its buffer, and keeps the rest."""
+    monkeypatch.setattr(bulk, "SILENCE_S", 0.2)
+
+    async def keeps_the_rest(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        chain = json.loads(await request.content.readline())["chain"]
+        answer = log.sign([base64.b64decode(each) for each in chain])
+        await response.write(json.dumps({"line": 1, "status": 200, **answer}).encode() + b"\n")
+        await request.read()
+        return response
+
+    log.in_the_way = keeps_the_rest
+    told = await add_many(log, BULK, SUBMISSIONS, patience_s=5)
+    assert len(told) == 20
+    assert log.paths == ["add-pre-chain"] * 19
+
+
+async def test_bulk_is_tried_again_after_a_rest_that_grows(log: FakeLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All conversations were taken: that passes, and a proxy in the way stays."""
+    monkeypatch.setattr(log_client, "_REST_S", 100.0)
+    clock = asyncio.get_running_loop().time
+    later = 0.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock() + later)
+    log.in_the_way = answers(503)
+    async with session() as http:
+        client = LogClient(log.url, KEY, http, bulk_path=BULK)
+        ways = []
+        for later in (0.0, 50.0, 150.0, 300.0, 400.0):
+            await client.add_many(SUBMISSIONS[:2], lambda *_: None)
+            ways.append(set(log.paths))
+            log.paths.clear()
+            if later == 150.0:
+                log.in_the_way = None
+        await client.close()
+    assert ways == [{"add-pre-chain"}] * 4 + [{"bulk add-pre-chain"}]
+
+
+async def test_who_stops_waiting_does_not_forget_a_way_that_is_closed(
+    log: FakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other logs were enough each time: all the same the next submissions must not go into the same silence."""
+    monkeypatch.setattr(bulk, "FIRST_ANSWER_S", 0.2)
+    log.in_the_way = collects
+    async with session() as http:
+        client = LogClient(log.url, KEY, http, bulk_path=BULK)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.add_many(SUBMISSIONS[:2], lambda *_: None), 0.05)
+        await asyncio.sleep(0.3)
+        told: dict[int, Promise] = {}
+        await asyncio.wait_for(client.add_many(SUBMISSIONS, told.__setitem__), 10)
+        await client.close()
+    assert len(told) == 20
+    assert set(log.paths) == {"add-pre-chain"}
 
 
 async def test_one_alone_needs_no_conversation(log: FakeLog) -> None:
