@@ -267,7 +267,8 @@ def _check_names(logs: tuple[LogConfig, ...]) -> None:
     for at, log in enumerate(logs):
         for what, value in (("name", log.name), ("key", log.key.log_id if log.key else None)):
             if value and seen.setdefault((what, value), at) != at:
-                raise _MistakeError(f"two logs have this {what}", ("log", at, what))
+                sentence = f"two logs have this {what}; take the other out of the file, or give another"
+                raise _MistakeError(sentence, ("log", at, what))
 
 
 def _log_list(document: Mapping[str, Any]) -> LogListConfig | None:

@@ -10,6 +10,7 @@ import click
 
 from ctlog.cli.output import json_option, say, say_error, say_json
 from ctlog.errors import ConfigError, UsageError
+from monitor.cli.ask_log import note_unanswered
 from monitor.cli.place import find_place, in_folder, now_ms
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def init(
         write_new(path, text)
         place = find_place(directory)
     _make(place)
+    for log in place.config.logs:
+        note_unanswered(log, place.config.contact)
     if as_json:
         say_json({"config": str(path), "state": str(place.state), "logs": len(place.config.logs)})
         return 0

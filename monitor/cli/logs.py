@@ -10,6 +10,7 @@ import click
 
 from ctlog.cli.output import json_option, say, say_json, when
 from ctlog.errors import ConfigError, TransportError, UsageError
+from monitor.cli.ask_log import note_unanswered
 from monitor.cli.place import find_place, folder_option, now_ms, with_state
 from monitor.cli.times import parse_moment
 
@@ -57,6 +58,7 @@ def add(
     values = described(url, key_text, name, origin, form)
     append(place, log_block(values, parse_begin(since, now_ms())))
     log = find_place(folder).config.logs[-1]
+    note_unanswered(log, place.config.contact)
     if as_json:
         log_id = log.key.log_id.hex() if log.key else None
         say_json({"name": log.name, "url": log.url or log.log_v3, "log_id": log_id, "begin": log.begin})

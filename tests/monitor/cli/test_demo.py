@@ -79,7 +79,7 @@ def test_what_it_prints_works_and_leads_to_an_alert(demo: Demo, tmp_path: Path) 
     assert "1 new item is watched" in typed("more")
     typed("submit")
     demo.until("S2 +12025550123: certificate by Example: not yours?")
-    demo.until("entry         0, proven in the tree of 1 entries")
+    demo.until("entry         0, proven in the tree of 1 entry")
     assert "S2 +12025550123: certificate by Example" in typed("alerts")
     assert typed("status").startswith("All is well: 2 items watched on 1 log.")
     os.killpg(demo.process.pid, signal.SIGINT)  # as a terminal does
