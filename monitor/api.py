@@ -24,6 +24,7 @@ from aiohttp import web
 
 from ctlog import __version__
 from ctlog.errors import ConfigError, CtlogError, OperatorError, UsageError
+from monitor.config import parse_listen
 from monitor.follow.audit import Known, take_in
 from monitor.handed import read_chain, read_event
 from monitor.health import Trouble
@@ -240,19 +241,6 @@ async def serving(application: web.Application, listen: str) -> AsyncIterator[st
         yield f"http://{f'[{name[0]}]' if ':' in name[0] else name[0]}:{name[1]}/"
     finally:
         await runner.cleanup()
-
-
-def parse_listen(text: str) -> tuple[str, int]:
-    """ "127.0.0.1:8462" or "[::1]:8462". Raises ConfigError."""
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        ip_address(host)
-    except ValueError:
-        host = "" if host != "localhost" else host
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"listen: {text!r} is no address with a port, such as 127.0.0.1:8462 or [::1]:8462")
-    return host, int(port)
 
 
 class _Refusal(Exception):  # noqa: N818 - it is one

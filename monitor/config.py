@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
 from ctlog.errors import ConfigError, CtlogError, UsageError
@@ -180,6 +180,13 @@ def _config(document: Mapping[str, Any], check_channel: Check) -> Config:
         raise _MistakeError("the contact is an address or a URL in one line of ASCII", ("contact",))
     if top["audit"] not in ("watched", "none"):
         raise _MistakeError("audit is `watched` or `none`", ("audit",))
+    if top["heartbeat"] and not re.match(r"https?://[^/\s]+(/\S*)?$", top["heartbeat"]):
+        raise _MistakeError("a heartbeat is an https:// or http:// URL", ("heartbeat",))
+    if top["listen"]:
+        try:
+            parse_listen(top["listen"])
+        except ConfigError as error:
+            raise _MistakeError(str(error), ("listen",)) from error
     channels = _channels(document, check_channel)
     for at, channel in enumerate(top["operators"]):
         if channel not in channels:
@@ -199,6 +206,19 @@ def _config(document: Mapping[str, Any], check_channel: Check) -> Config:
         contacts=contacts,
         channels=channels,
     )
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """ "127.0.0.1:8462" or "[::1]:8462". Raises ConfigError."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        ip_address(host)
+    except ValueError:
+        host = "" if host != "localhost" else host
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"listen: {text!r} is no address with a port, such as 127.0.0.1:8462 or [::1]:8462")
+    return host, int(port)
 
 
 def _networks(texts: list[str]) -> tuple[str, ...]:

@@ -250,7 +250,8 @@ def _of_channel(now_ms: int, channel: ChannelRow, is_configured: bool) -> Iterab
     if channel.dead:
         sentence = f"{channel.dead:,} messages to {name} were given up: {channel.last_error or 'it did not take them'}."
         summary = f"Messages to {name} were given up"
-        yield Trouble("dead", channel.name, S2, summary, sentence, _DEAD_NEXT, not_over=channel.name)
+        yield Trouble("dead", channel.name, S2, summary, sentence, _DEAD_NEXT if is_configured else _TAKEN_NEXT,
+                      not_over=channel.name)  # fmt: skip
 
 
 def _of_sources(now_ms: int, sources: Mapping[str, Failure]) -> Iterable[Trouble]:
@@ -307,6 +308,10 @@ _UNPROVEN_NEXT = "Ask the log's operator for a head: an entry that no head cover
 _GAP_NEXT = "Owners may be concerned by these entries. What was served instead was told: ask the log's operator."
 _CHANNEL_NEXT = "Mend it, and try it with `ctlog-monitor test`. Messages are kept and tried again."
 _DEAD_NEXT = "Mend the channel, then send them again: `ctlog-monitor alerts resend`. `status` names them."
+_TAKEN_NEXT = (
+    "The configuration has no such channel any more. `ctlog-monitor alerts resend` sends them over those that there "
+    "are."
+)
 _SOURCE_NEXT = "What it said before stays in force. See whether the URL or file is still right."
 _LOST_NEXT = "Find out why. As long as the state remembers the log it is followed."
 _MISTAKE_NEXT = "Correct the file: it is read again by itself."

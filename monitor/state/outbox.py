@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.state.alerts import COLUMNS, alert_row, insert_alerts
 from monitor.state.database import Database
-from monitor.state.rows import ChannelRow, NewAlert, OutboxRow
+from monitor.state.rows import DEAD, ChannelRow, NewAlert, OutboxRow
 
 _ALERT = ", ".join(f"alerts.{name}" for name in COLUMNS.split(", "))
 _MINE = (
@@ -140,23 +140,28 @@ class Outbox:
         await self._database.write(lambda connection: connection.execute(query, (now_ms, _list(ids))))
 
     async def dead_letter(
-        self, ids: Sequence[int], error: str, now_ms: int, words: Sequence[NewAlert] = (), redirect: Sequence[str] = ()
-    ) -> None:
+        self, ids: Sequence[int], error: str, now_ms: int, words: Sequence[NewAlert] = (),
+        redirect: Sequence[str] = (), status: str = DEAD,
+    ) -> None:  # fmt: skip
         """Nobody tries those of these that still wait any more. In the same transaction: `words`, the alerts that say
-        so over other channels, and the alerts themselves go to the channels `redirect`, unless they were told there."""
+        so over other channels, and the alerts themselves go to the channels `redirect`, unless they were told there.
+
+        status: what becomes of them; CANCELLED where the channel did not fail, but was taken away.
+        """
 
         def work(connection: sqlite3.Connection) -> None:
-            what = "status = 'dead', attempts = attempts + 1, last_error = ?, done_ms = ?"
-            rows = [(error[:500], now_ms, each) for each in ids]
+            what = "status = ?, attempts = attempts + 1, last_error = ?, done_ms = ?"
+            rows = [(status, error[:500], now_ms, each) for each in ids]
             connection.executemany(f"UPDATE outbox SET {what} WHERE id = ? AND status = 'waiting'", rows)
-            _note_failure(connection, ids, error, now_ms)
+            if status == DEAD:
+                _note_failure(connection, ids, error, now_ms)
             for channel in redirect:
                 query = (
                     "INSERT INTO outbox (alert_id, channel, kind, due_ms, created_ms) "
-                    f"SELECT alert_id, ?, 'alert', ?, ? FROM outbox WHERE status = 'dead' AND id {_THESE} "
+                    f"SELECT alert_id, ?, 'alert', ?, ? FROM outbox WHERE status = ? AND id {_THESE} "
                     "ON CONFLICT DO NOTHING"
                 )
-                connection.execute(query, (channel, now_ms, now_ms, _list(ids)))
+                connection.execute(query, (channel, now_ms, now_ms, status, _list(ids)))
             insert_alerts(connection, words, now_ms)
 
         await self._database.write(work)

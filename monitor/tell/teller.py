@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ctlog.errors import CtlogError
 from monitor.state import State
+from monitor.state.rows import CANCELLED, DEAD, RESOLVED
 from monitor.tell.channel import Channel
 from monitor.tell.courier import LOOKED_AT, Courier, Surroundings
 from monitor.tell.words import dead_word
@@ -131,11 +132,19 @@ class Teller:
         rows = await self._state.outbox.due(now_ms, channel=name, limit=LOOKED_AT, bodies=False)
         if not rows:
             return
+        over = [row.id for row in rows if row.alert.status == RESOLVED]
+        if over:  # what is over needs no other channel
+            await self._state.outbox.cancel(over, now_ms)
+        rows = [row for row in rows if row.alert.status != RESOLVED]
+        if not rows:
+            return
         others = self._others(name)
         why = "it is not in the configuration any more"
-        self._says("warning", name, f"{len(rows):,} messages wait for this channel, and {why}")
+        instead = f"they go to {', '.join(others)}" if others else "there is no other channel: they are given up"
+        self._says("warning", name, f"{len(rows):,} messages wait for this channel, and {why}: {instead}")
         word = dead_word(name, rows, why, others, now_ms)
-        await self._state.outbox.dead_letter([row.id for row in rows], why, now_ms, [word], others)
+        status = CANCELLED if others else DEAD
+        await self._state.outbox.dead_letter([row.id for row in rows], why, now_ms, [word], others, status)
         self.wake()
 
     def _others(self, name: str) -> list[str]:

@@ -149,3 +149,13 @@ def test_every_key_is_explained_and_used():
 def test_nothing_but_a_config_error(text):
     with suppress(ConfigError):
         parse_config(text)
+
+
+@pytest.mark.parametrize("line", [
+    'heartbeat = "ping.example/x"', 'heartbeat = "ftp://ping.example/"', 'heartbeat = "https://"',
+    'listen = "0.0.0.0:99999"', 'listen = "8462"', 'listen = "nobody.example:80"',
+])  # fmt: skip
+def test_where_it_answers_and_beats_is_checked_when_it_is_read(line):
+    """Not only after the start, or, with a heartbeat, never: with the line of the mistake."""
+    with pytest.raises(ConfigError, match="line 2, column"):
+        parse_config(f'contact = "me"\n{line}\n')

@@ -98,8 +98,18 @@ async def test_messages_for_a_channel_that_is_not_there_go_to_operators_and_it_i
     assert file.told[0] == "a-0123"
     assert "the channel mail did not get 1" in file.letters[1].subject.lower()
     assert other.told == []
-    assert "not in the configuration any more" in said
-    assert [row.alert.id for row in await state.outbox.dead_letters()] == ["a-0123"]
+    assert "not in the configuration any more: they go to pager" in said
+    assert await state.outbox.dead_letters() == []  # they were told, and nothing is to be mended
+
+
+async def test_what_is_over_does_not_go_to_others_when_a_channel_is_taken_away(state, clock):
+    other, said = Recorder("pager"), Said()
+    await put(state, mailed("a"))
+    await state.alerts.resolve("a-0123", MORNING)
+    async with telling(state, clock, channels_of(other), said):
+        await clock.run(MORNING + MINUTE, 1)
+    assert other.told == []
+    assert [row.status for row in await state.outbox.of_alert("a-0123")] == ["cancelled"]
 
 
 async def test_without_any_channel_nothing_is_lost(state, clock):
