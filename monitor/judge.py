@@ -184,10 +184,18 @@ class StateJudge:
             told = told_of.setdefault((to.item.id if to is not None else "", verdict.to), [])
             if to is not None and not found.is_aside and not told:  # the other forms of an issuance teach nothing more
                 found.baselines[to.item.id] = format_profile(next_profile(entry, to, context, verdict))
+                self._teach_crowd(entry, to, context, verdict, found)
             if told or (verdict.findings and (verdict.severity < S4 or to is not None)):
                 alert = _joined(self._write(entry, to, verdict, context), told)
                 found.alerts.append(alert)
                 told.append(Told(alert.id, alert.severity))
+
+    def _teach_crowd(self, entry: Entry, hit: Hit, context: Context, verdict: Verdict, found: Found) -> None:
+        """A claim that touches most of a group is judged by what its members have had."""
+        if crowd := self._watchlist().crowd(hit.item):
+            known, authorised = self._profile(crowd.id, found), authorised_for(crowd, self._authorisations)
+            context = replace(context, profile=known, authorised=authorised)
+            found.baselines[crowd.id] = format_profile(next_profile(entry, hit._replace(item=crowd), context, verdict))
 
     def _profile(self, item: str, found: Found) -> Profile:
         """As it is with what was found and is not stored yet."""
@@ -199,7 +207,9 @@ class StateJudge:
         """Have the profiles of these at hand."""
         if len(self._profiles) >= MAX_PROFILES:
             self._profiles.clear()
-        names = {hit.item.id for hit in hits if hit is not None} - found.baselines.keys() - self._profiles.keys()
+        items = [hit.item for hit in hits if hit is not None]
+        crowds = filter(None, map(self._watchlist().crowd, items))
+        names = {item.id for item in (*items, *crowds)} - found.baselines.keys() - self._profiles.keys()
         stored = await self._state.answers.baselines(sorted(names)) if names else {}
         for name in names:
             try:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 
+from ctlog.tn.numbers import NumberRange, TelephoneNumber, interval
+
 _SHIFT = 50
 _SCAN = 48  # ranges looked at one by one before the tree of maxima is asked
 
@@ -103,3 +105,17 @@ class RangeIndex:
             size >>= 1
             stack += ((2 * node, start, size), (2 * node + 1, start + size, size))
         return found
+
+
+def append_row(columns: tuple[array[int], ...], *row: int) -> None:
+    """Put a value at the end of each column."""
+    for column, value in zip(columns, row, strict=True):
+        column.append(value)
+
+
+def span_of(block: TelephoneNumber | NumberRange) -> tuple[int, int]:
+    """The points [lo, hi) of a block of digits."""
+    found = interval(block)
+    assert found is not None, "a watched number has digits only"
+    lo = point(found[0], found[1])
+    return lo, lo + found[2] - found[1]

@@ -32,7 +32,7 @@ from monitor.holder import bucket, holder_name, normalise, organisation, same_ho
 from monitor.hot import HOT
 from monitor.items import ANYTHING, CODE, GROUP, HOLDER, ISSUER, KEY, NUMBER, RANGE, Group, Item, prefix_blocks
 from monitor.items import PREFIX as PREFIX_ITEM
-from monitor.number_index import NumberIndex, RangeIndex, point
+from monitor.number_index import NumberIndex, RangeIndex, append_row, point, span_of
 from monitor.reading_roles import EXACT, UNREADABLE, Dialling, dialling_of, reading_role
 
 MANY = 64  # items of one group that one claim touches before they are told of together
@@ -71,6 +71,8 @@ class Watchlist:
         self._everywhere = {id(item.group) for item in self._others if item.kind != CODE}
         owners = {*self._numbers.owners, *map(self._ranges.owners.__getitem__, self._plain)}
         self._everywhere |= {id(self._groups[owner]) for owner in owners}
+        self._order = {id(group): at for at, group in enumerate(self._groups)}
+        self._sizes = self._count(self._numbers.owners, self._ranges.owners)
         self._dialling = dialling_of(self._regions())
         self._labels: dict[tuple[Label, ...], bool] = {}
         self._subjects: dict[bytes, bool] = {}
@@ -284,11 +286,20 @@ class Watchlist:
 
     def _crowds(self, places: range, spans: Sequence[int]) -> dict[int, int]:
         """Find the groups of which more than `MANY` items are touched: which, and how many items."""
-        order = {id(group): at for at, group in enumerate(self._groups)}
-        counts = Counter(map(self._numbers.owners.__getitem__, places))
-        owners = (self._ranges.owners[at] for at in spans)
-        counts.update(owner if owner < _OTHER else order[id(self._others[owner - _OTHER].group)] for owner in owners)
+        numbers, ranges = self._numbers.owners, self._ranges.owners
+        counts = self._count(map(numbers.__getitem__, places), map(ranges.__getitem__, spans))
         return {owner: count for owner, count in counts.items() if count > MANY}
+
+    def _count(self, numbers: Iterable[int], spans: Iterable[int]) -> Counter[int]:
+        counts, order = Counter(numbers), self._order
+        counts.update(owner if owner < _OTHER else order[id(self._others[owner - _OTHER].group)] for owner in spans)
+        return counts
+
+    def crowd(self, item: Item) -> Item | None:
+        """The group of an item as an item, where one claim may touch it as such: it learns what each number does."""
+        if item.kind not in (NUMBER, RANGE, PREFIX_ITEM) or self._sizes[self._order.get(id(item.group), -1)] <= MANY:
+            return None
+        return Item(GROUP, item.group.name, item.group, item.added_ms)
 
     def _regions(self) -> list[str]:
         """The countries in whose format a watched number may be written: those of its country code."""
@@ -371,28 +382,15 @@ def _sorted_out(items: Iterable[Item], groups: list[Group], others: list[Item]) 
             groups.append(item.group)
         value = item.value
         if isinstance(value, TelephoneNumber):
-            _append(numbers, point(len(value.digits), int(value.digits)), owner, item.added_ms)
+            append_row(numbers, point(len(value.digits), int(value.digits)), owner, item.added_ms)
             continue
         if isinstance(value, NumberRange):
-            _append(spans, *_span(value), owner, item.added_ms)
+            append_row(spans, *span_of(value), owner, item.added_ms)
             continue
         if item.id in seen:
             raise UsageError(f"{item.id} is in the watch list twice")
         seen.add(item.id)
         for block in prefix_blocks(value) if item.kind == PREFIX_ITEM and isinstance(value, str) else ():
-            _append(spans, *_span(block), _OTHER + len(others), 0)
+            append_row(spans, *span_of(block), _OTHER + len(others), 0)
         others.append(item)
     return NumberIndex(*numbers), RangeIndex(*spans)
-
-
-def _append(columns: tuple[array[int], ...], *row: int) -> None:
-    for column, value in zip(columns, row, strict=True):
-        column.append(value)
-
-
-def _span(block: TelephoneNumber | NumberRange) -> tuple[int, int]:
-    """The points [lo, hi) of a block of digits."""
-    found = interval(block)
-    assert found is not None, "a watched number has digits only"
-    lo = point(found[0], found[1])
-    return lo, lo + found[2] - found[1]

@@ -10,6 +10,7 @@ from ctlog.errors import MalformedError
 from ctlog.tn.numbers import Claim, ServiceProviderCode, TelephoneNumber, overlaps
 from ctlog.x509.chain import is_ca
 from monitor.entry import Entry, describe_issuer
+from monitor.items import GROUP
 from monitor.reading_roles import EXACT
 from monitor.rules.baseline import NEW, REPORTED, is_before, is_history, issuer_standing
 from monitor.rules.key import is_rcs
@@ -53,7 +54,7 @@ def t10(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
             reason = f"A certificate with a new key came within 72 hours after +{event.number} {what}."
             action = "Compare with your carrier's notice; if you changed nothing, your number may have been taken over."
             return Finding("T-10", S1, reason, action)
-    if events or context.profile.count == 0:
+    if events or context.profile.count == 0 or hit.item.kind == GROUP:  # somebody's renewal is no news for the others
         return None
     standing = issuer_standing(entry, hit.item, context.profile, context.authorised.issuers)
     if standing in (NEW, REPORTED) and _is_soon_after(entry.timestamp_ms, context.profile.last_ms):

@@ -6,6 +6,7 @@ import pytest
 
 from ctlog import issuance
 from ctlog.issuance import DAY_MS, Authority, Key, Subject
+from ctlog.x509.der import parse_certificate
 from monitor.rules.values import S1, S2
 from tests.cert_sim import CA, ROGUE, CertSim
 from tests.monitor_kit import Memory
@@ -160,3 +161,38 @@ async def test_a_rogue_ca_that_names_another_below_it_as_the_usual_one(memory):
     submit(sim, 123, named, 2)
     ((severity, rules),) = await told.news(sim)
     assert (severity, "T-01" in rules) == (S1, True)
+
+
+async def test_a_rogue_range_over_a_whole_group(memory):
+    """More of its numbers than are told of one by one: the group is judged by what they have had."""
+    numbers = ",".join(f'"+1202555{number:04d}"' for number in range(100, 170))
+    memory.restart(watch=f'[[watch]]\nname = "fleet"\ntell = ["mail"]\nnumbers = [{numbers}]\n')
+    sim, told = CertSim(), Teller(memory, "fleet/group")
+    for number in range(100, 170):
+        submit(sim, number, CA, number)
+    assert await told.news(sim) == []
+    for key, severity in ((1, S1), (2, S2), (3, S2)):
+        sim.now_ms += 5 * DAY_MS
+        submit(sim, 0, ROGUE, key, value=issuance.number_range("12025550100", 100))
+        ((told_at, rules),) = await told.news(sim)
+        assert (told_at, "T-01" in rules) == (severity, True)
+
+
+async def test_a_withheld_chain_does_not_make_a_name_usual_or_told(memory):
+    """The log serves no issuers, and the certificate says the usual CA's name."""
+    memory.restart(watch=CODES)
+    sim, evil, told = CertSim(), CertSim("evil.example/log", secret=9), Teller(memory, CODE)
+    submit_code(sim, CA, 1)
+    await told.news(sim)
+    fake = Authority(ROGUE.certificate, ROGUE.signer, parse_certificate(CA.chain[0]).subject, ROGUE.above)
+    for key in (2, 3):
+        evil.now_ms = sim.now_ms + 40 * key * DAY_MS
+        end_ms, spki = evil.now_ms + 60 * DAY_MS, Key.from_number(key).spki
+        tbs = issuance.shaken_leaf(
+            fake, spki, "709J", "Owner Inc", not_before_ms=evil.now_ms, not_after_ms=end_ms, serial=key
+        )
+        evil.submit_raw(fake.certificate_for(tbs), ROGUE.chain)
+        evil.issuers.clear()
+        evil.publish()
+        ((severity, rules),) = await told.news(evil)
+        assert (severity, "T-01" in rules) == (S2, True)
