@@ -232,7 +232,7 @@ async def test_no_lie_a_signature_by_another_key(state, form):
     with pytest.raises(SignatureError):
         await watched.round()
     assert await told(watched) == []
-    assert await trouble(watched) == ["unreadable-log"]
+    assert await trouble(watched) == ["wrong-key"]
     watched.sim.grow(20)
     await watched.round()
     assert await watched.indexes() == list(range(120))
