@@ -74,7 +74,7 @@ def test_what_never_happened_has_no_time() -> None:
 
 def test_every_kind_of_trouble_is_exposed_before_it_comes() -> None:
     source = Path(health.__file__ or "").read_text()
-    kinds = set(re.findall(r'Trouble\(\s*"([a-z-]+)"', source))
+    kinds = set(re.findall(r'(?:Trouble\(\s*|kind, [a-z_, ]+= )"([a-z-]+)"', source))
     assert kinds == set(TROUBLES)
     assert exposition(Figures("0")).count(b"ctlog_monitor_troubles{") == len(TROUBLES)
 
