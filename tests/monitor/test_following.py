@@ -209,15 +209,15 @@ async def test_a_task_that_is_ended_gives_back_its_turn(two, monkeypatch):
     one, other = two.sims.values()
     one.add(123)
     stuck = asyncio.Event()
-    real = type(two.kit.judge)._profile
+    real = type(two.kit.judge)._load_profiles
 
-    async def slow(self, item, found):
+    async def slow(self, hits, found):
         if not stuck.is_set():
             stuck.set()
             await asyncio.sleep(60)
-        return await real(self, item, found)
+        await real(self, hits, found)
 
-    monkeypatch.setattr(type(two.kit.judge), "_profile", slow)
+    monkeypatch.setattr(type(two.kit.judge), "_load_profiles", slow)
     specs = two.specs()
     await two.following.reconcile({one.policy.key.log_id: specs[one.policy.key.log_id]})
     await stuck.wait()
