@@ -135,7 +135,7 @@ def test_operators_have_no_item():
 
 
 def test_an_expected_certificate():
-    alert = alert_of(number_entry(day=9), profile=learned(MINE, number_entry()))
+    alert = alert_of(number_entry(day=9), item(issuers=("Rightful CA",)), profile=learned(MINE, number_entry()))
     assert alert.summary == f"+{N}: certificate by Rightful CA, for information"
     assert "as expected" in alert.text()
 

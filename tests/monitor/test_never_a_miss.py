@@ -318,7 +318,7 @@ def never_a_miss(form, ways):
                 await world.live(phase)
             await world.end()
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a thread may still write
         asyncio.run(scenario(Path(folder)))
 
 
