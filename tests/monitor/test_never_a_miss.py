@@ -256,7 +256,8 @@ class World:
             task.cancel()
         await asyncio.gather(running, doing, stepping, dying, return_exceptions=True)
         if self.snapshot is not None:
-            shutil.rmtree(self.kit.folder / "state")
+            # set aside, not removed: a thread of the dead process may still write into it
+            (self.kit.folder / "state").rename(self.kit.folder / f"dead-{self.generation}")
             self.snapshot.rename(self.kit.folder / "state")
             self.snapshot = None
 
