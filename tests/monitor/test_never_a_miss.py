@@ -184,15 +184,23 @@ class World:
         if state is not None:
             state.database._thread.submit(hold)
             idle.wait()
-        self.snapshot = Path(tempfile.mkdtemp(dir=self.kit.folder))
-        for path in (self.kit.folder / "state").rglob("*"):
-            if path.is_file() and not path.name.endswith("-shm"):
-                to = self.snapshot / path.relative_to(self.kit.folder / "state")
-                to.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, to)
-        go_on.set()
+        try:
+            self.snapshot = self._copy()
+        finally:
+            go_on.set()
         self.generation += 1
         self.dead.set()
+
+    def _copy(self) -> Path:
+        """The disk as it is. Threads besides the state's go on meanwhile: a file of theirs may be renamed by now."""
+        copy = Path(tempfile.mkdtemp(dir=self.kit.folder))
+        for path in (self.kit.folder / "state").rglob("*"):
+            if path.is_file() and not path.name.endswith("-shm"):
+                to = copy / path.relative_to(self.kit.folder / "state")
+                to.parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(path, to)
+        return copy
 
     # The way of the world ---------------------------------------------------------------------------------------------
 
