@@ -317,7 +317,8 @@ async def test_a_full_disk_is_told_at_once_though_nothing_can_be_stored(kit, mon
             return await health() == []
 
         await kit.until(is_well)
-        assert len(kit.told()) == 1
+        # A look after the first write that works, before the trouble is over, stores it and tells it again: by one id.
+        assert len({word["id"] for word in kit.told()}) == 1
 
 
 async def test_a_state_that_is_removed_while_it_runs_ends_it(kit):
