@@ -30,7 +30,8 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.planted import PLACE, Case, Maker, Step, cases
+from benchmarks.planted import cases
+from benchmarks.stories import PLACE, Case, Maker, Step
 from ctlog.errors import CtlogError
 from ctlog.tn.labels import SPC, fold_code
 from ctlog.tn.numbers import ServiceProviderCode

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from benchmarks.planted import KINDS, Maker, real_item
+from benchmarks.planted import KINDS
+from benchmarks.stories import Maker, real_item
 from ctlog.issuance import DAY_MS
 from ctlog.tn.numbers import ServiceProviderCode
 from monitor.items import CODE, Group, Item
