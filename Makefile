@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 PORT ?= 8460
 PIP := .venv/bin/python -m pip --disable-pip-version-check
-KERNEL := $(wildcard setup.py ctlog/merkle/*.c ctlog/merkle/*.h ctlog/wire/*.c monitor/*.c)
+KERNEL := $(wildcard setup.py ctlog/merkle/*.c ctlog/merkle/*.h ctlog/wire/*.c ctlog/x509/*.c monitor/*.c)
 
 .PHONY: help run demo test trial lint bench lock clean
 help:

@@ -1,5 +1,5 @@
-"""The parts of the installation that may be missing, in C: the kernel of `ctlog.merkle`, cutting data tiles, and the
-monitor's hot path. The rest is in pyproject.toml."""
+"""The parts of the installation that may be missing, in C: the kernel of `ctlog.merkle`, cutting data tiles and
+certificates, and the monitor's hot path. The rest is in pyproject.toml."""
 
 import sys
 
@@ -32,6 +32,7 @@ setup(
     ext_modules=[
         extension("ctlog.merkle._kernel", "ctlog/merkle/kernel.c"),
         extension("ctlog.wire._static_ct", "ctlog/wire/static_ct.c"),
+        extension("ctlog.x509._der", "ctlog/x509/der.c"),
         extension("monitor._hot", "monitor/hot.c"),
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from ctlog.errors import UsageError
-from ctlog.x509.der import PRINTABLE_STRING, UTF8_STRING, children, format_tlv, oid, only_child
+from ctlog.x509.der import PRINTABLE_STRING, UTF8_STRING, elements, format_tlv, oid
 
 _ATTRIBUTES = {
     "C": "2.5.4.6", "ST": "2.5.4.8", "L": "2.5.4.7", "O": "2.5.4.10", "OU": "2.5.4.11", "CN": "2.5.4.3",
@@ -85,8 +85,4 @@ def attribute(key: str, text: str, tag: int) -> bytes:
 
 def items(der: bytes) -> list[bytes]:
     """The elements inside one constructed element. Raises MalformedError."""
-    (at, hi), out = only_child(der, der[0] if der else 0x30, "tbs"), []
-    for _, _, end in children(der, at, hi, "tbs"):
-        out.append(der[at:end])
-        at = end
-    return out
+    return elements(der, "tbs")

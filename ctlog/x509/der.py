@@ -13,9 +13,15 @@ from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 from ctlog.errors import MalformedError
+
+try:
+    _fast: Any = import_module("ctlog.x509._der")
+except ImportError:  # it was not compiled, or CTLOG_NO_KERNEL switches it off: the same more slowly
+    _fast = None
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OBJECT_IDENTIFIER = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 UTF8_STRING, PRINTABLE_STRING, IA5_STRING, UTC_TIME, GENERALIZED_TIME = 0x0C, 0x13, 0x16, 0x17, 0x18
@@ -93,6 +99,21 @@ def children(data: bytes, lo: int, hi: int, field: str, what: str = "an element"
         element = read_tlv(data, lo, hi, field, what)
         found.append(element)
         lo = element[2]
+    return found
+
+
+def elements(der: bytes, field: str) -> list[bytes]:
+    """The elements inside of `der`, one constructed element, each whole. Raises: MalformedError."""
+    found: list[bytes] | None = _fast.elements(der) if _fast is not None else None
+    return _elements(der, field) if found is None else found
+
+
+def _elements(der: bytes, field: str) -> list[bytes]:
+    """`elements`: the specification of `der.c`, and who says what is wrong."""
+    (at, stop), found = only_child(der, der[0] if der else SEQUENCE, field), []
+    for _, _, end in children(der, at, stop, field):
+        found.append(der[at:end])
+        at = end
     return found
 
 
@@ -218,6 +239,12 @@ def parse_certificate(der: bytes, field: str = "certificate") -> Certificate:
 
     Raises: MalformedError, with `field` and the offset from the certificate's first byte.
     """
+    found: Certificate | None = _fast.parse(der, Certificate, Extension) if _fast is not None else None
+    return _parse_certificate(der, field) if found is None else found
+
+
+def _parse_certificate(der: bytes, field: str) -> Certificate:
+    """`parse_certificate`: the specification of `der.c`, and who says what is wrong."""
     # The outer three first: that something follows the TBSCertificate is relied upon in `_read_extensions`.
     size = len(der)
     at, stop = expect(der, 0, size, SEQUENCE, field, "the certificate")

@@ -20,6 +20,7 @@ from ctlog.x509.der import (
     Certificate,
     Extension,
     children,
+    elements,
     expect,
     format_header,
     format_tlv,
@@ -183,16 +184,17 @@ def insert_extension(tbs: bytes, extension: bytes) -> bytes:
 
     Raises: MalformedError.
     """
-    lo, hi = only_child(tbs, SEQUENCE, "tbsCertificate")
-    fields = children(tbs, lo, hi, "tbsCertificate")
+    only_child(tbs, SEQUENCE, "tbsCertificate")
+    fields = elements(tbs, "tbsCertificate")
     if not fields or fields[-1][0] != 0xA3:
-        return format_tlv(SEQUENCE, tbs[lo:hi] + _wrap([extension]))
-    _, start, _ = fields[-1]
-    at = fields[-2][2] if len(fields) > 1 else lo
-    start, end = expect(tbs, start, hi, SEQUENCE, "tbsCertificate", "extensions")
-    if end != hi:
-        raise MalformedError("tbsCertificate: bytes follow the last extension", field="tbsCertificate", offset=end)
-    return format_tlv(SEQUENCE, tbs[lo:at] + _wrap([tbs[start:end], extension]))
+        return format_tlv(SEQUENCE, b"".join(fields) + _wrap([extension]))
+    before, last = fields[:-1], fields[-1]
+    at, stop = only_child(last, 0xA3, "tbsCertificate")
+    start, end = expect(last, at, stop, SEQUENCE, "tbsCertificate", "extensions")
+    if end != stop:
+        offset = len(tbs) - len(last) + end
+        raise MalformedError("tbsCertificate: bytes follow the last extension", field="tbsCertificate", offset=offset)
+    return format_tlv(SEQUENCE, b"".join(before) + _wrap([last[start:end], extension]))
 
 
 def _rebuild(certificate: Certificate, issuer: bytes, extensions: Sequence[bytes]) -> bytes:

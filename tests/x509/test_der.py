@@ -18,6 +18,7 @@ from ctlog.x509.der import (
     Certificate,
     Extension,
     children,
+    elements,
     expect,
     format_tlv,
     oid,
@@ -29,7 +30,8 @@ from ctlog.x509.der import (
     read_tlv,
 )
 from tests import der_tree
-from tests.corpus import leaves, lints, need_corpus, null_parameters, odd
+from tests.corpus import authorities, leaves, lints, need_corpus, null_parameters, odd
+from tests.hot import need_hot
 
 NOW_MS = 1_790_000_000_000
 _CA = example_authority(NOW_MS, root_key=Key.from_number(11), key=Key.from_number(12))
@@ -267,6 +269,84 @@ def test_any_bytes_are_read_or_malformed(junk: bytes, at: int, cut: int) -> None
 
 
 der_tree_sample = long_certificate()[:600]
+
+
+# --- the C code says what the Python says ---
+
+
+def assert_same(der: bytes) -> None:
+    """`parse_certificate` and `elements` in C, where they do not leave it to Python."""
+    for fast, plain in (
+        (lambda: module._fast.parse(der, Certificate, Extension), lambda: module._parse_certificate(der, "x")),
+        (lambda: module._fast.elements(der), lambda: module._elements(der, "x")),
+    ):
+        found = fast()
+        assert found is None or found == outcome(plain)
+        assert found is None or type(found) is type(plain())
+
+
+@need_hot
+@need_corpus
+def test_real_certificates_are_cut_in_c_as_in_python() -> None:
+    left = 0
+    for der in leaves():
+        assert_same(der)
+        left += module._fast.parse(der, Certificate, Extension) is None
+    assert left == 0, "these are what the C code is for"
+    for der in (*authorities(), *lints().values(), *odd()):
+        assert_same(der)
+
+
+@need_hot
+def test_cut_and_flipped_certificates_are_cut_in_c_as_in_python() -> None:
+    for sample in (a_certificate(), a_certificate(extension("1.2.3.4", b"\x30" * 130, critical=True))):
+        assert module._fast.parse(sample, Certificate, Extension) == module._parse_certificate(sample, "x")
+        for at in range(len(sample)):
+            assert_same(sample[:at])
+            assert_same(sample[at:])
+            for octet in (0, 1, 0x30, 0x7F, 0x80, 0x81, 0x82, 0x84, 0x85, 0xFF, sample[at] ^ 1, sample[at] - 1 & 0xFF):
+                assert_same(sample[:at] + bytes((octet,)) + sample[at + 1 :])
+
+
+@need_hot
+def test_more_elements_than_the_c_code_counts_are_left_to_python() -> None:
+    for count, left in ((64, False), (65, True)):
+        der = a_certificate(*(extension(f"1.2.3.{at}", b"") for at in range(count)))
+        assert (module._fast.parse(der, Certificate, Extension) is None) is left
+        assert len(parse_certificate(der).extensions) == count
+        assert (module._fast.elements(format_tlv(0x30, b"\x05\x00" * count)) is None) is left
+        assert elements(format_tlv(0x30, b"\x05\x00" * count), "x") == [b"\x05\x00"] * count
+
+
+@need_hot
+@given(st.binary(max_size=80), st.integers(0, 600), st.integers(0, 60))
+def test_any_bytes_are_cut_in_c_as_in_python(junk: bytes, at: int, cut: int) -> None:
+    for data in (junk, format_tlv(0x30, junk), der_tree_sample[:at] + junk + der_tree_sample[at + cut :]):
+        assert_same(data)
+
+
+@need_hot
+@given(st.lists(st.integers(0, 99), min_size=6, max_size=6), st.sampled_from(["Z", "Y", "0"]))
+def test_any_time_is_read_in_c_as_in_python(pairs: list[int], end: str) -> None:
+    for usual in (pairs, [pairs[0], 1 + pairs[1] % 12, 1 + pairs[2] % 31, pairs[3] % 24, pairs[4] % 60, pairs[5] % 60]):
+        text = "".join(f"{pair:02}" for pair in usual) + end
+        tree = der_tree.read(a_certificate())
+        tree.child(0).child(4).children[0].content = text.encode()
+        der = tree.write()
+        assert_same(der)
+        is_time = module._utc_time(text.encode()) is not None
+        assert (module._fast.parse(der, Certificate, Extension) is not None) is is_time
+
+
+def test_what_is_no_bytes_object_is_refused_in_c() -> None:
+    if module._fast is not None:
+        for wrong in (bytearray(b"0"), "0", None):
+            with pytest.raises(TypeError):
+                module._fast.parse(wrong, Certificate, Extension)
+            with pytest.raises(TypeError):
+                module._fast.elements(wrong)
+        with pytest.raises(TypeError):
+            module._fast.parse(a_certificate(), dict, Extension)
 
 
 # --- the fast way through extensions is the plain one ---
