@@ -313,6 +313,8 @@ _TAKEN_NEXT = (
     "are."
 )
 _SOURCE_NEXT = "What it said before stays in force. See whether the URL or file is still right."
-_LOST_NEXT = "Find out why. As long as the state remembers the log it is followed."
+_LOST_NEXT = (
+    "Find out why. It is followed until the list says that it has ended, or you do: `ctlog-monitor logs remove LOG`."
+)
 _MISTAKE_NEXT = "Correct the file: it is read again by itself."
 _ASK_US = "It is tried again by itself. If it stays, it is a fault of the monitor: report it, with this sentence."

@@ -1,4 +1,4 @@
-"""A first monitor.toml, every key explained; and logs put at the end of one that exists.
+"""A first monitor.toml, every key explained; logs put at the end of one that exists, and taken out of it.
 
 In scope: text. What is written here is read back by `monitor.config`. Pure. Out of scope: files.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from monitor.config import LOG, LOG_LIST, ROOTS, SOURCES, TOP, Key
 from monitor.follow.begin import Start
+from monitor.toml_places import find_table
 
 _WIDTH = 100
 _EXAMPLES = {
@@ -60,6 +61,17 @@ def log_block(values: dict[str, Any], begin: Start) -> str:
     """One [[log]]. `values`: keys of it that are not empty."""
     lines = ["", "[[log]]", *(f"{name} = {toml_text(value)}" for name, value in values.items() if value)]
     return "\n".join([*lines, f"begin = {_begin(begin)}", ""])
+
+
+def without_log(text: str, at: int) -> str | None:
+    """The text without its `at`-th [[log]]; everything else, comments before and behind it too, stays as it is. None
+    where that log has no table of its own."""
+    found = find_table(text, ("log", at))
+    if found is None:
+        return None
+    before, behind = text[: found[0]], text[found[1] :]
+    is_between = before.endswith("\n\n") and (not behind or behind.startswith("\n"))
+    return (before[:-1] if is_between else before) + behind
 
 
 def roots_block(trust_domain: str, files: Iterable[str]) -> str:

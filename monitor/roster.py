@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ctlog.client.log_list import LogList
 from ctlog.errors import CtlogError, TransportError
@@ -21,6 +21,8 @@ from monitor.health import Failure
 from monitor.state import State
 
 KEY = "roster"
+DISMISSED = "roster-dismissed"
+"""Logs that their list lost, and that are followed no longer because somebody said so."""
 RETRY_MS = 60_000
 """After a description could not be read it is read again after so long."""
 CHECK_MS = 86_400_000
@@ -67,7 +69,8 @@ class Roster:
         else:
             await self._read_list(config.log_list, folder)
         before = self.specs if config.log_list else {}
-        specs, lost = merge(configured, self._listed, {each: before[each] for each in before if not self._ended(each)})
+        gone = await self._dismissed() | {each for each in before if self._ended(each)}
+        specs, lost = merge(configured, self._listed, {each: before[each] for each in before.keys() - gone})
         self.lost = tuple(lost)
         sources = {log.log_v3 for log in config.logs} | ({config.log_list.source} if config.log_list else set())
         self.failures = {source: failure for source, failure in self.failures.items() if source in sources}
@@ -106,6 +109,13 @@ class Roster:
         self._list, self._listed = new, _by_id(listed_logs(config, new, now_ms))
         await self._remember()
 
+    async def _dismissed(self) -> set[bytes]:
+        """Those of a word that holds still: a list that names its log again takes it back."""
+        said = await read_dismissed(self._state)
+        if said & self._listed.keys():
+            await _put_dismissed(self._state, said := said - self._listed.keys())
+        return said
+
     def _ended(self, log_id: bytes) -> bool:
         """Whether the list itself says that this log is to be followed no longer."""
         return self._list is not None and self._list.by_id(log_id) is not None and log_id not in self._listed
@@ -135,15 +145,51 @@ class Roster:
         await self._state.answers.put_meta(KEY, json.dumps(value).encode())
 
 
-async def read_specs(state: State, logs: Iterable[LogConfig]) -> dict[bytes, LogSpec]:
-    """For commands: the logs that are followed, as stored, and those that the configuration names by key, by id."""
+class Known(NamedTuple):
+    """For commands. specs: the logs that are followed, by id; listed: those of them that the log list names."""
+
+    specs: dict[bytes, LogSpec]
+    listed: frozenset[bytes]
+
+
+async def read_known(state: State, config: Config) -> Known:
+    """As the daemon remembered them last, and as the configuration has it now: what it names by key no more, and what
+    was dismissed, is followed no longer."""
     data = await state.answers.get_meta(KEY)
-    found = _by_id(map(spec_from_json, json.loads(data)["specs"])) if data is not None else {}
-    for log in logs:
+    value = json.loads(data) if data is not None else {"specs": [], "listed": []}
+    listed = frozenset(_by_id(map(spec_from_json, value["listed"]))) if config.log_list is not None else frozenset()
+    gone = await read_dismissed(state) - listed
+    found = {
+        log_id: spec for log_id, spec in _by_id(map(spec_from_json, value["specs"])).items()
+        if _is_named(spec, config) and log_id not in gone
+    }  # fmt: skip
+    for log in config.logs:
         if log.key is not None:
             where = log.name, log.url, log.key, log.form, log.origin
-            found.setdefault(log.key.log_id, LogSpec(*where, log.mmd_ms, log.begin, "configuration"))
-    return found
+            found[log.key.log_id] = LogSpec(*where, log.mmd_ms, log.begin, "configuration")
+    return Known(found, listed)
+
+
+async def dismiss(state: State, log_id: bytes) -> None:
+    """Follow a log that its list lost no longer."""
+    await _put_dismissed(state, await read_dismissed(state) | {log_id})
+
+
+async def read_dismissed(state: State) -> set[bytes]:
+    """Those that were dismissed."""
+    data = await state.answers.get_meta(DISMISSED)
+    return set() if data is None else set(map(bytes.fromhex, json.loads(data)))
+
+
+async def _put_dismissed(state: State, log_ids: Iterable[bytes]) -> None:
+    await state.answers.put_meta(DISMISSED, json.dumps(sorted(each.hex() for each in log_ids)).encode())
+
+
+def _is_named(spec: LogSpec, config: Config) -> bool:
+    """Whether what named this log is in the configuration still."""
+    if spec.source == "log list":
+        return config.log_list is not None
+    return any(log.log_v3 == spec.source if log.key is None else log.key == spec.key for log in config.logs)
 
 
 def _by_id(specs: Iterable[LogSpec]) -> dict[bytes, LogSpec]:

@@ -41,8 +41,19 @@ def find_place(text: str, path: Path, *, of_key: bool = False) -> Place:
     return Place(1, 1)
 
 
+def find_table(text: str, path: Path) -> tuple[int, int] | None:
+    """The offsets between which the table at `path` stands, in whole lines: from its header to its last pair. None
+    where it has no header of its own (an inline table, or one that is not there)."""
+    scan = _Scan(text)
+    scan.run()
+    if path not in scan.ends:
+        return None
+    end = text.find("\n", scan.ends[path])
+    return text.rfind("\n", 0, scan.values[path]) + 1, len(text) if end < 0 else end + 1
+
+
 class _Scan:
-    """One pass over the text; `values` and `keys` give offsets by path."""
+    """One pass over the text; `values` and `keys` give offsets by path, `ends` those behind a table's last pair."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -50,6 +61,7 @@ class _Scan:
         self._counts: dict[Path, int] = {}  # of tables in arrays of tables
         self.values: dict[Path, int] = {}
         self.keys: dict[Path, int] = {}
+        self.ends: dict[Path, int] = {}
 
     def run(self) -> None:
         table: Path = ()
@@ -61,6 +73,8 @@ class _Scan:
                 table = self._header()
             else:
                 self._pair(table)
+            if table:
+                self.ends[table] = self._at
 
     def _header(self) -> Path:
         start = self._at

@@ -72,7 +72,7 @@ def backfill(
         raise UsageError("--since: nothing lies behind the newest entry")
 
     async def work(place: Place, state: State) -> _Asked:
-        tasks = [await _ask_log(state, name, start)] if name else await _ask_items(place, state, items)
+        tasks = [await _ask_log(place, state, name, start)] if name else await _ask_items(place, state, items)
         runs = ask(place.config.listen, place.state).runs
         if runs and wait:
             await _follow(state, tasks)
@@ -109,10 +109,13 @@ def _renew(folder: Path, as_json: bool) -> int:
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
-async def _ask_log(state: State, name: str, since: Start) -> int:
+async def _ask_log(place: Place, state: State, name: str, since: Start) -> int:
     from monitor.backfill import BACKFILL, plan_backfill, read_plan
+    from monitor.cli.known_logs import known_logs
 
     log = _log_called(name, await state.logs.all())
+    if log.log_id not in await known_logs(place, state):
+        raise UsageError(f"{log.name} is read no longer: add it again with `ctlog-monitor logs add`")
     if log.start == 0:
         raise UsageError(f"{log.name} is read from its first entry on")
     for task in await state.audits.tasks():

@@ -1,21 +1,26 @@
-"""`ctlog-monitor logs add`, `list`: which logs are read, and how far."""
+"""`ctlog-monitor logs add`, `list`, `remove`: which logs are read, and how far."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ctlog.cli.output import json_option, say, say_json, when
-from ctlog.errors import ConfigError, TransportError, UsageError
+from ctlog.errors import ConfigError, StoreError, TransportError, UsageError
 from monitor.cli.ask_log import note_unanswered
-from monitor.cli.place import find_place, folder_option, now_ms, with_state
+from monitor.cli.logs_remove import remove
+from monitor.cli.place import find_place, folder_option, in_folder, now_ms, with_state
 from monitor.cli.times import parse_moment
 
 if TYPE_CHECKING:
+    from monitor.catalogue import LogSpec
     from monitor.cli.place import Place
+    from monitor.config import LogConfig
     from monitor.follow.begin import Start
     from monitor.state import State
     from monitor.state.rows import LogRow
@@ -29,6 +34,7 @@ def logs() -> None:
     ctlog-monitor logs add https://log.example/2027/ --key log-key.pem
     ctlog-monitor logs add https://log.example/2027/log.v3.json
     ctlog-monitor logs list
+    ctlog-monitor logs remove log.example/2026
     """
 
 
@@ -58,14 +64,31 @@ def add(
     values = described(url, key_text, name, origin, form)
     append(place, log_block(values, parse_begin(since, now_ms())))
     log = find_place(folder).config.logs[-1]
+    before = _read_before(folder, log)
     note_unanswered(log, place.config.contact)
     if as_json:
         log_id = log.key.log_id.hex() if log.key else None
-        say_json({"name": log.name, "url": log.url or log.log_v3, "log_id": log_id, "begin": log.begin})
+        say_json({"name": log.name, "url": log.url or log.log_v3, "log_id": log_id, "begin": log.begin,
+                  "read_before": before})  # fmt: skip
     else:
         said = f"; its log id is {log.key.log_id.hex()}" if log.key else ", whose key is taken from there"
         say(f"{place.path} now names {log.name or log.log_v3}{said}.")
+        if before is not None:
+            say(f"It was read before, and goes on at entry {before:,}, whatever --since says; "
+                "`ctlog-monitor backfill` reads from further back.")  # fmt: skip
     return 0
+
+
+def _read_before(folder: Path, log: LogConfig) -> int | None:
+    """How far a log was read already, when it was followed before; None where it was not, or no state is to be had."""
+
+    async def work(_: Place, state: State) -> int | None:
+        row = await state.logs.get(log.key.log_id) if log.key else None
+        return row.position.frontier.size if row is not None else None
+
+    with suppress(StoreError):
+        return with_state(folder, work)
+    return None
 
 
 @logs.command(name="list")
@@ -74,27 +97,32 @@ def add(
 def list_(folder: Path, as_json: bool) -> int:
     """Every log that is read, or ever was: how far, how far that is proven, and what is wrong with it."""
 
-    async def work(place: Place, state: State) -> tuple[Place, list[LogRow]]:
-        return place, await state.logs.all()
+    async def work(place: Place, state: State) -> tuple[Place, list[LogRow], Mapping[bytes, LogSpec]]:
+        from monitor.cli.known_logs import known_logs
 
-    place, rows = with_state(folder, work)
+        return place, await state.logs.all(), await known_logs(place, state)
+
+    place, rows, specs = with_state(folder, work)
     known = {row.log_id for row in rows}
     for row in rows:
         if as_json:
-            say_json(log_value(row))
+            say_json({**log_value(row), "followed": row.log_id in specs})
         else:
             say_log(row)
+            if row.log_id not in specs:
+                say("  REMOVED   it is read no longer")
     for log in place.config.logs:
         if (log.key is None and (log.name or log.log_v3) not in {row.name for row in rows}) or (
             log.key is not None and log.key.log_id not in known
         ):
             if as_json:
-                say_json({"name": log.name or log.log_v3, "url": log.url or log.log_v3, "begun": False})
+                where = {"name": log.name or log.log_v3, "url": log.url or log.log_v3}
+                say_json({**where, "begun": False, "followed": True})
             else:
                 say(log.name or log.log_v3)
-                say("  not begun: `ctlog-monitor run` begins with it")
+                say(f"  not begun: `ctlog-monitor run{in_folder(folder)}` begins with it")
     if not rows and not place.config.logs and not as_json:
-        say("No log is read: ctlog-monitor logs add URL --key KEY")
+        say(f"No log is read: ctlog-monitor logs add{in_folder(folder)} URL --key KEY")
     return 0
 
 
@@ -128,6 +156,9 @@ def say_log(row: LogRow) -> None:
         say(f"  FAILING   since {when(row.failing_since_ms)}: {row.last_error}")
     if row.accused:
         say(f"  LIED      evidence: {row.accused}; `ctlog verify-evidence FILE` checks it")
+
+
+logs.add_command(remove)
 
 
 # --- what is written into monitor.toml --------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from ctlog.cli.files import read_certificates
 from ctlog.cli.many import ManyCommand
 from ctlog.cli.output import json_option, say, say_error, say_json, when
 from ctlog.errors import CtlogError, UsageError
+from monitor.cli.known_logs import known_logs
 from monitor.cli.place import folder_option, now_ms, who, with_state
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def add(
 def list_(folder: Path, status: str | None, limit: int, as_json: bool) -> int:
     """SCTs under audit, the newest first: `waiting`, `merged` (kept), `broken` (proven), `missing` (not found)."""
 
-    async def work(_: Place, state: State) -> list[SctRow]:
-        return await state.audits.find(status=status, limit=limit)
+    async def work(place: Place, state: State) -> tuple[list[SctRow], Mapping[bytes, LogSpec]]:
+        return await state.audits.find(status=status, limit=limit), await known_logs(place, state)
 
-    rows = with_state(folder, work)
+    rows, logs = with_state(folder, work)
     for row in rows:
         if as_json:
             say_json({"id": row.id, "log_id": row.log_id.hex(), "timestamp_ms": row.timestamp_ms,
@@ -95,28 +95,12 @@ def list_(folder: Path, status: str | None, limit: int, as_json: bool) -> int:
                       "status": row.status, "detail": row.detail, "checked_ms": row.checked_ms})  # fmt: skip
         else:
             detail = f"  {row.detail}" if row.detail else ""
+            if row.status == "waiting" and row.log_id not in logs:
+                detail = "  its log is read no longer (`logs add`)"
             say(f"{row.status:8}  promised {when(row.timestamp_ms)}  {row.id[:12]}  {row.source}{detail}")
     if not rows and not as_json:
         say("There are none.")
     return 0
-
-
-async def known_logs(place: Place, state: State) -> Mapping[bytes, LogSpec]:
-    """The logs that are read: as the state remembers them, and as monitor.toml names them now."""
-    from monitor.catalogue import read_log, spec_from_json
-    from monitor.roster import KEY
-
-    data = await state.answers.get_meta(KEY)
-    remembered = json.loads(data)["specs"] if data is not None else []
-    found = {spec.log_id: spec for spec in map(spec_from_json, remembered)}
-    for log in place.config.logs:
-        if log.key is not None:
-            found[log.key.log_id] = await read_log(log, place.folder, _no_network, None)
-    return found
-
-
-async def _no_network(url: str) -> bytes:
-    raise UsageError(f"{url} is not asked here")
 
 
 def _certificates(files: tuple[Path, ...], pool: IssuerPool) -> Iterator[tuple[str, bytes]]:

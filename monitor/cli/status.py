@@ -113,10 +113,10 @@ async def _count(place: Place, state: State) -> tuple[int, str]:
 async def _logs(place: Place, state: State) -> list[LogRow]:
     """All that are read, with those that are configured and could not be begun with yet."""
     from monitor.checkup import unbegun_row
-    from monitor.roster import read_specs
+    from monitor.cli.known_logs import known_logs
 
-    rows, waiting = await state.logs.all(), await state.logs.unbegun()
-    specs = await read_specs(state, place.config.logs)
+    specs, waiting = await known_logs(place, state), await state.logs.unbegun()
+    rows = [row for row in await state.logs.all() if row.log_id in specs]
     known = {row.log_id for row in rows}
     return rows + [unbegun_row(spec, waiting.get(log_id)) for log_id, spec in specs.items() if log_id not in known]
 

@@ -123,7 +123,7 @@ async def _sources(place: Place, state: State, stack: AsyncExitStack) -> Mapping
     from ctlog.client.get_entries import EntriesFollower
     from ctlog.client.http_fetcher import HttpFetcher
     from ctlog.client.patient import PatientFetcher
-    from monitor.cli.scts import known_logs
+    from monitor.cli.known_logs import known_logs
     from monitor.follow.followed import TILES, Followed
     from monitor.rehearsal import Source
 

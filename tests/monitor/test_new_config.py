@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.config import LOG, LOG_LIST, ROOTS, SOURCES, TOP, parse_config
-from monitor.new_config import log_block, new_config, roots_block, toml_text
+from monitor.new_config import log_block, new_config, roots_block, toml_text, without_log
 
 
 def test_every_key_stands_there_with_its_sentence() -> None:
@@ -39,6 +39,26 @@ def test_blocks() -> None:
     config = parse_config(text)
     assert (config.roots[0].trust_domain, config.roots[0].files) == ("us-shaken", ("a b.pem",))
     assert (config.logs[0].log_v3, config.logs[0].begin) == ("https://x.example/l.json", 1_769_817_600_000)
+
+
+URLS = st.lists(st.text("abc#[]\"'\\\n ", max_size=8), min_size=1, max_size=4)
+
+
+@given(URLS, st.integers(0, 3), st.sampled_from(["", "# a word\n", "\n# [[log]]\n\n"]))
+def test_a_log_is_taken_out_and_nothing_else(names: list[str], at: int, between: str) -> None:
+    at %= len(names)
+    blocks = [log_block({"log_v3": f"{number}{name}", "name": name}, "first") for number, name in enumerate(names)]
+    text = without_log(new_config("me") + between.join(blocks) + between, at)
+    assert text is not None
+    left = [f"{number}{name}" for number, name in enumerate(names) if number != at]
+    assert [log["log_v3"] for log in tomllib.loads(text).get("log", [])] == left
+    assert text.count("# a word\n") == between.count("# a word") * len(names)
+    assert without_log(text, len(left)) is None
+
+
+def test_added_and_taken_out_leaves_the_file_as_it_was() -> None:
+    text = new_config("me")
+    assert without_log(text + log_block({"log_v3": "x"}, "first"), 0) in (text, f"{text}\n")
 
 
 VALUES = st.one_of(st.text(st.characters(codec="utf-8")), st.integers(-(2**62), 2**62), st.booleans(),

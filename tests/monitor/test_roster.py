@@ -5,8 +5,9 @@ import json
 import pytest
 
 from ctlog.errors import StoreError, TransportError
+from monitor.catalogue import LogSpec
 from monitor.config import parse_config
-from monitor.roster import CHECK_MS, RETRY_MS, Roster
+from monitor.roster import CHECK_MS, RETRY_MS, Roster, dismiss, read_dismissed, read_known
 from monitor.state import State, make_state
 from tests.monitor.test_catalogue import ONE, TWO, b64, log_list, v3
 
@@ -123,6 +124,53 @@ async def test_a_list_that_shrinks_loses_nobody(state):
     kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "retired"))
     assert await kit.refresh(600_000) is True
     assert (kit.names(), kit.roster.lost) == (["one"], ())
+
+
+async def test_one_that_was_lost_can_be_let_go_until_the_list_names_it_again(state):
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "usable"))
+    await kit.refresh()
+    log_id = TWO.policy.key.log_id
+    await dismiss(state, log_id)  # too early: it is listed
+    await kit.refresh()
+    assert (kit.names(), await read_dismissed(state)) == (["one", "two"], set())
+    kit.web[LIST] = log_list(("one", ONE, "usable"))
+    await kit.refresh(600_000)
+    assert [spec.name for spec in kit.roster.lost] == ["two"]
+    await dismiss(state, log_id)
+    assert await kit.refresh() is True
+    assert (kit.names(), kit.roster.lost) == (["one"], ())
+    kit.start()
+    await kit.roster.load()
+    await kit.refresh(600_000)
+    assert kit.names() == ["one"]
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "usable"))
+    assert await kit.refresh(600_000) is True
+    kit.web[LIST] = log_list(("one", ONE, "usable"))
+    await kit.refresh(600_000)
+    assert (kit.names(), [spec.name for spec in kit.roster.lost]) == (["one", "two"], ["two"])
+
+
+async def test_what_commands_know(state):
+    """As it was remembered, and as the configuration names it since: one that was taken out is followed no longer."""
+    kit = Kit(state, BY_KEY.replace(b64(ONE.policy.key.spki), b64(TWO.policy.key.spki)) + BY_LIST)
+    assert await read_known(state, kit.config) == ({TWO.policy.key.log_id: kit_spec(kit)}, frozenset())
+    kit.web[LIST] = log_list(("listed", ONE, "usable"))
+    await kit.refresh()
+    known = await read_known(state, kit.config)
+    assert sorted(spec.name for spec in known.specs.values()) == ["listed", "one"]
+    assert known.listed == {ONE.policy.key.log_id}
+    kit.config = parse_config(f'contact = "me"\n{BY_V3}')
+    assert await read_known(state, kit.config) == ({}, frozenset())
+    kit.web[URL] = v3()
+    await kit.refresh()
+    assert [spec.name for spec in (await read_known(state, kit.config)).specs.values()] == ["v3"]
+    assert await read_known(state, parse_config('contact = "me"\n')) == ({}, frozenset())
+
+
+def kit_spec(kit):
+    (log,) = kit.config.logs
+    return LogSpec(log.name, log.url, log.key, log.form, log.origin, log.mmd_ms, log.begin, "configuration")
 
 
 async def test_a_list_that_cannot_be_read_or_is_older_stays_as_it_was(state):

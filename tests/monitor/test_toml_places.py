@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.toml_places import Place, find_place
+from monitor.toml_places import Place, find_place, find_table
 
 TEXT = '''# a comment with [[watch]] and "quotes"
 title = "x"
@@ -71,3 +71,23 @@ def test_any_strings(texts, at):
                for text in texts]  # fmt: skip
     text = "[[a]]\nb = [\n" + ",\n".join(written) + "]\n"
     assert find_place(text, ("a", 0, "b", at)) == Place(3 + at, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "cut"),
+    [
+        ("a = 1\n[[l]]\nb = 2\n\n# c\n[[l]]\nd = 3\n", ("l", 0), "[[l]]\nb = 2\n"),
+        ("a = 1\n[[l]]\nb = 2\n\n# c\n[[l]]\nd = 3\n", ("l", 1), "[[l]]\nd = 3\n"),
+        ('  [[l]] # x\nb = """\n[[l]]\n""" # y\n\n\n', ("l", 0), '  [[l]] # x\nb = """\n[[l]]\n""" # y\n'),
+        ("[[l]]\nb = [\n1,\n# [[l]]\n2]", ("l", 0), "[[l]]\nb = [\n1,\n# [[l]]\n2]"),
+        ("[[l]]\n[[l]]\n", ("l", 0), "[[l]]\n"),
+    ],
+)
+def test_the_lines_of_a_table(text, path, cut):
+    lo, hi = find_table(text, path)
+    assert text[lo:hi] == cut
+
+
+@pytest.mark.parametrize(("text", "path"), [("l = [{b = 1}]\n", ("l", 0)), ("[[l]]\n", ("l", 1)), ("", ("l", 0))])
+def test_a_table_without_a_header(text, path):
+    assert find_table(text, path) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -15,16 +16,24 @@ from monitor.cli.alive import Alive
 from monitor.state.rows import Position
 from monitor.tasks import ENROL
 from tests.monitor_place import Monitor
+from tests.wire_values import TestLog
 
 FRONTIER = Frontier(8, (bytes(32),))
+LOG, WHOLE = TestLog(), TestLog(99)
+
+
+def table(log: TestLog, name: str) -> str:
+    return f'\n[[log]]\nname = "{name}"\nurl = "https://{name[0]}.example/"\nkey = "{b64encode(log.spki).decode()}"\n'
 
 
 @pytest.fixture
 def begun(monitor: Monitor) -> Monitor:
     """It watches two numbers, and began with a log at entry 8."""
     monitor.here("watch", "add", "--name", "home", "+12025550123", "+12025550124")
-    monitor.state(lambda state: state.logs.add(bytes(32), "a log", "", Position(FRONTIER, FRONTIER), 1))
-    monitor.state(lambda state: state.logs.add(b"\1" * 32, "whole", "", Position(), 1))
+    text = (monitor.folder / "monitor.toml").read_text()
+    monitor.write("monitor.toml", text + table(LOG, "a log") + table(WHOLE, "whole"))
+    monitor.state(lambda state: state.logs.add(LOG.key.log_id, "a log", "", Position(FRONTIER, FRONTIER), 1))
+    monitor.state(lambda state: state.logs.add(WHOLE.key.log_id, "whole", "", Position(), 1))
     return monitor
 
 
@@ -42,8 +51,13 @@ def test_a_log_from_further_back(begun: Monitor) -> None:
     said = begun.here("backfill", "--log", "a log", "--since", "2026-01-31")
     assert said.out == "Noted. No monitor runs at present: it is done when one does.\n"
     (task,) = tasks(begun)
-    assert (task.kind, read_plan(task)) == (BACKFILL, (bytes(32), 1_769_817_600_000))
+    assert (task.kind, read_plan(task)) == (BACKFILL, (LOG.key.log_id, 1_769_817_600_000))
     assert "is being read from further back already" in begun.here("backfill", "--log", "a log", code=2).err
+
+
+def test_a_log_that_is_read_no_longer(begun: Monitor) -> None:
+    begun.here("logs", "remove", "a log")
+    assert "a log is read no longer: add it again with" in begun.here("backfill", "--log", "a log", code=2).err
 
 
 def test_the_past_of_items(begun: Monitor) -> None:

@@ -34,7 +34,7 @@ def test_a_log_comes_to_the_end_of_the_file(monitor: Monitor) -> None:
     assert (second.log_v3, second.begin) == ("https://other.example/log.v3.json", 1_777_629_600_000)
     listed = monitor.here("logs", "list").out
     assert "First" in listed
-    assert listed.count("\n  not begun: `ctlog-monitor run` begins with it\n") == 2
+    assert listed.count(f"\n  not begun: `ctlog-monitor run -d {monitor.folder}` begins with it\n") == 2
     assert [line["begun"] for line in monitor.here("logs", "list", "--json").lines] == [False, False]
 
 

@@ -63,7 +63,8 @@ def test_cas_beside_it_and_an_sct_from_elsewhere(monitor: Monitor, case: Case) -
 def test_logs_that_the_state_remembers(monitor: Monitor) -> None:
     case = Case()
     spec = LogSpec("x", "https://x.example/", case.sim.policy.key, "tiles", "x.example", 1, "first", "log list")
-    value = json.dumps({"specs": [spec_to_json(spec)]}).encode()
+    value = json.dumps({"specs": [spec_to_json(spec)], "listed": []}).encode()
+    monitor.write("monitor.toml", (monitor.folder / "monitor.toml").read_text() + '[log_list]\nsource = "logs.json"\n')
     monitor.state(lambda state: state.answers.put_meta(KEY, value))
     monitor.here("scts", "add", "cert.pem", "--intermediates", "ca.pem")
 

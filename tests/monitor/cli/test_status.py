@@ -16,7 +16,9 @@ from tests.cert_sim import CertSim
 from tests.monitor_place import Monitor
 from tests.state_values import alert
 
-WELL = {"ok": True, "reasons": [], "logs": [{"name": "a log", "log_id": "00" * 32, "left_s": 3725.0}]}
+KEY = CertSim().policy.key
+LOG = f'\n[[log]]\nname = "a log"\nurl = "https://log.example/"\nkey = "{b64encode(KEY.spki).decode()}"\n'
+WELL = {"ok": True, "reasons": [], "logs": [{"name": "a log", "log_id": KEY.log_id.hex(), "left_s": 3725.0}]}
 BAD = {"kind": "gap", "severity": 2, "summary": "2 entries are not read", "sentence": "They wait.", "next": "Ask."}
 
 
@@ -25,7 +27,8 @@ def running(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> Monitor:
     """A monitor that runs, watches a number on a log, and says that all is well."""
     monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, WELL))
     monitor.here("watch", "add", "+12025550123")
-    monitor.state(lambda state: state.logs.add(bytes(32), "a log", "https://log.example/", Position(), now_ms()))
+    monitor.write("monitor.toml", (monitor.folder / "monitor.toml").read_text() + LOG)
+    monitor.state(lambda state: state.logs.add(KEY.log_id, "a log", "https://log.example/", Position(), now_ms()))
     return monitor
 
 
@@ -55,7 +58,7 @@ def test_where_it_says_nothing_the_state_is_looked_at(running: Monitor, monkeypa
     monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
 
     async def fail(state) -> None:
-        await state.logs.failed(bytes(32), "refused", 1)
+        await state.logs.failed(KEY.log_id, "refused", 1)
         await state.alerts.raise_all([alert(channels=("screen", "gone"))], 1)
         (row,) = await state.outbox.due(2, channel="gone")
         await state.outbox.dead_letter([row.id], "no such channel", 2)
@@ -89,7 +92,7 @@ def test_one_that_runs_and_does_not_answer_is_not_called_well(
     roots = '\n[[roots]]\ntrust_domain = "test"\nfiles = ["roots.pem"]\n'
     running.write("monitor.toml", text.replace('# listen = "127.0.0.1:8462"', 'listen = ""') + roots)
     head = SignedHead(Checkpoint("x", 0, bytes(32)), now_ms(), b"", DigitallySigned(4, 3, b""))
-    running.state(lambda state: state.logs.answered(bytes(32), head, now_ms()))
+    running.state(lambda state: state.logs.answered(KEY.log_id, head, now_ms()))
     assert running.here("status").out.startswith("All is well"), "one that is not to answer is asked nothing"
 
 
@@ -105,7 +108,7 @@ def test_one_that_listens_nowhere_is_as_ill_as_it_told(running: Monitor, monkeyp
 
 
 def test_a_line_that_says_failing_is_never_below_all_is_well(running: Monitor) -> None:
-    running.state(lambda state: state.logs.failed(bytes(32), "it does not verify", now_ms(), "bad-signature"))
+    running.state(lambda state: state.logs.failed(KEY.log_id, "it does not verify", now_ms(), "bad-signature"))
     out = running.here("status", code=1).out
     assert out.startswith("NOT WELL: 1 item watched on 1 log.\n")
     assert "FAILING" in out
@@ -114,12 +117,10 @@ def test_a_line_that_says_failing_is_never_below_all_is_well(running: Monitor) -
 
 
 def test_a_configured_log_that_is_not_begun_is_counted(monitor: Monitor) -> None:
-    key = b64encode(CertSim().policy.key.spki).decode()
-    text = (monitor.folder / "monitor.toml").read_text()
-    monitor.write("monitor.toml", f'{text}\n[[log]]\nurl = "https://log.example/"\nkey = "{key}"\n')
+    monitor.write("monitor.toml", (monitor.folder / "monitor.toml").read_text() + LOG)
     out = monitor.here("status", code=1).out
     assert out.startswith("NOT WELL: 0 items watched on 1 log.\n")
-    assert "log.example has not given one head yet" in out
+    assert "a log has not given one head yet" in out
 
 
 def test_what_the_monitor_answers_instead_of_its_health_is_shown(
@@ -144,7 +145,7 @@ def test_an_added_item_that_is_refused_is_not_counted(running: Monitor) -> None:
 
 def test_progress_with_the_time_that_is_left(running: Monitor) -> None:
     head = SignedHead(Checkpoint("x", 9, bytes(32)), now_ms(), b"", DigitallySigned(4, 3, b""))
-    running.state(lambda state: state.logs.answered(bytes(32), head, now_ms()))
+    running.state(lambda state: state.logs.answered(KEY.log_id, head, now_ms()))
     out = running.here("status").out
     assert "read      0 of 9 entries, 9 to go" in out
     assert "left      1 h 2 min, as it goes now" in out
