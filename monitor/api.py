@@ -1,9 +1,10 @@
-"""The monitor's HTTP: /health and /metrics for whoever looks after it, and two ways to hand something in.
+"""The monitor's HTTP: /health and /metrics for whoever looks after it, and three ways to hand something in.
 
     GET  /health      200 while all is well, 503 with the reasons otherwise; JSON
     GET  /metrics     for Prometheus (`monitor.metrics`)
     POST /v1/scts     {"chain": [certificate, issuer, ...], "scts": [...]}: SCTs to be audited
     POST /v1/events   {"kind": "sim", "number": "+1..."}, or {"events": [...]}: ports and SIM changes
+    POST /v1/heads    {"head": a checkpoint, or what get-sth answered}: what a log showed to somebody else
 
 In scope: translating these, and whom they are open to: handing in is for this machine, and for the networks of
 `hand_in`. A browser is no such caller, wherever it runs: a page that it shows must not hand in anything. Out of scope:
@@ -23,10 +24,10 @@ from typing import Any, NamedTuple, Protocol
 from aiohttp import web
 
 from ctlog import __version__
-from ctlog.errors import ConfigError, CtlogError, OperatorError, UsageError
+from ctlog.errors import ConfigError, CtlogError, OperatorError, SignatureError, UsageError
 from monitor.config import parse_listen
 from monitor.follow.audit import Known, take_in
-from monitor.handed import read_chain, read_event
+from monitor.handed import open_head, read_chain, read_event, read_head
 from monitor.health import Trouble
 from monitor.metrics import CONTENT_TYPE, Figures, exposition
 from monitor.state import State
@@ -90,12 +91,14 @@ class Api:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/v1/scts", self._scts)
         app.router.add_post("/v1/events", self._events)
+        app.router.add_post("/v1/heads", self._heads)
         return app
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
     async def _index(self, _: web.Request) -> web.Response:
-        return web.Response(text=f"ctlog-monitor {__version__}: /health, /metrics; POST /v1/scts, /v1/events\n",
+        return web.Response(text=f"ctlog-monitor {__version__}: /health, /metrics; POST /v1/scts, /v1/events, "
+                            "/v1/heads\n",
                             headers=_NO_STORE)  # fmt: skip
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -168,6 +171,20 @@ class Api:
         await self._monitor.handed_in()
         return _json({"events": len(events)})
 
+    async def _heads(self, request: web.Request) -> web.Response:
+        data = read_head(await self._body(request))
+        now_ms, source = self._monitor.now_ms(), f"over the API, from {request.remote}"
+        for log_id, log in self._monitor.logs.items():
+            try:
+                head = open_head(data, log.policy)
+            except SignatureError:
+                continue  # another log's
+            row = await self._monitor.state.logs.see(log_id, head, source, now_ms)
+            await self._monitor.handed_in()
+            return _json({"log_id": log_id.hex(), "tree_size": head.size, "timestamp": head.timestamp_ms,
+                          "state": row.state})  # fmt: skip
+        raise UsageError("no log that is read here signed this head", reason="unknown-log")
+
     async def _body(self, request: web.Request) -> Any:
         if request.content_type != "application/json":
             raise _Refusal(415, "bad-content-type", "send it as application/json")
@@ -198,7 +215,7 @@ class Api:
             answer = _problem(503, error.reason, str(error))
         except CtlogError as error:
             answer = _problem(400, error.reason, str(error))
-        if what in ("scts", "events"):
+        if what in ("scts", "events", "heads"):
             self._handed[what, "taken" if answer.status == 200 else "refused"] += 1
         return answer
 

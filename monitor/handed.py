@@ -1,28 +1,35 @@
-"""What people and their systems hand in: events, and certificates with SCTs to be audited, as values that were checked.
+"""What people and their systems hand in: events, certificates with SCTs to be audited, heads of logs, as values that
+were checked.
 
 In scope: the JSON in which they come, over the API and in files; every refusal names the member. Pure. Out of scope:
-storing it, and which logs the SCTs are of (`monitor.follow.audit`).
+storing it, which logs the SCTs are of (`monitor.follow.audit`), and comparing heads (`monitor.follow.heads`).
 
     {"kind": "port" or "sim", "number": "+12025550123", "at": "2026-03-01T12:00:00Z", "note": "..."}
     {"chain": [certificate, issuer, ...], "scts": [...]}      base64 of DER, of serialized SCTs; without "scts", those
                                                               that stand in the certificate
+    {"head": {"tree_size": ...}} or {"head": "a checkpoint"}  as get-sth gives it (RFC 6962 section 4.3), or a note
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from ctlog.client.trusted import LogPolicy
 from ctlog.errors import MalformedError, UsageError
 from ctlog.wire.b64 import parse_base64
+from ctlog.wire.checkpoint import SignedHead
+from ctlog.wire.rfc6962 import sth_from_json
 from monitor.items import parse_number
 
 EVENT_KINDS = ("port", "sim")
 MAX_NOTE = 500
 MAX_CHAIN = 10
 MAX_SCTS = 32
+MAX_HEAD = 65_536
 AHEAD_MS = 86_400_000
 """An event may lie so far ahead: clocks differ, and ports are scheduled."""
 
@@ -67,6 +74,28 @@ def read_chain(value: object) -> HandedChain:
     if not chain:
         raise UsageError("`chain` holds no certificate")
     return HandedChain(chain[0], chain[1:], _binaries(members, "scts", MAX_SCTS))
+
+
+def read_head(value: object) -> bytes:
+    """The head in a submission, as `open_head` takes it. Raises UsageError."""
+    head = _object(value, ("head",), "a submission").get("head")
+    if not isinstance(head, str | dict):
+        raise UsageError("`head` is a checkpoint as a text, or what get-sth answered")
+    return head.encode("utf-8", "replace") if isinstance(head, str) else json.dumps(head).encode()
+
+
+def open_head(data: bytes, policy: LogPolicy) -> SignedHead:
+    """A head that somebody has from elsewhere: the JSON of get-sth, or a checkpoint (c2sp.org/tlog-checkpoint), whose
+    last line may lack its end. Raises MalformedError; SignatureError for one that this log did not sign."""
+    if len(data) > MAX_HEAD:
+        raise MalformedError(f"a head has no more than {MAX_HEAD} bytes", field="head")
+    if data.lstrip()[:1] != b"{":
+        return policy.open(data if data.endswith(b"\n") else data + b"\n")
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise MalformedError("this begins like get-sth's answer, and is no JSON", field="head") from None
+    return policy.open_sth(sth_from_json(value))
 
 
 def _object(value: object, known: tuple[str, ...], what: str) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ _COMMANDS = {
     "alerts": "monitor.cli.alerts",
     "events": "monitor.cli.events",
     "scts": "monitor.cli.scts",
+    "heads": "monitor.cli.heads",
     "backfill": "monitor.cli.backfill",
     "export": "monitor.cli.export",
     "demo": "monitor.cli.demo",

@@ -2,9 +2,10 @@
 
 In scope: larger, equal and smaller heads, from the log or from whoever hands one in; what is trusted, and moving it
 forward. A head waits as "unverified" until it was shown that it continues what is trusted (or that this continues it);
-trouble with the network leaves it waiting. Two heads that contradict each other by themselves are noticed even when
-neither was ever verified. Out of scope: fetching entries (`monitor.follow.watch`), and what a contradiction is
-(`ctlog.client.trusted`).
+trouble with the network leaves it waiting, and so does one from elsewhere that is larger than what the log shows us,
+for as long as that may be a cache's delay. Two heads that contradict each other by themselves are noticed even when
+neither was ever verified, and whether the log answers or not. Out of scope: fetching entries (`monitor.follow.watch`),
+and what a contradiction is (`ctlog.client.trusted`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Heads:
         """Heads that were found to contradict the others since this list was last emptied."""
         self.problem = ""
         """Why the newest head could not be verified, while the network or a clock is to blame; else ""."""
+        self._reached = trusted.head.size if trusted.head is not None else 0
+        self._met: set[HeadRow] = set()  # unverified ones that were compared with all others
 
     @classmethod
     async def resume(cls, log: Followed, state: State, accuser: Accuser) -> Heads:
@@ -45,13 +48,34 @@ class Heads:
         trusted = TrustedLog(log.policy) if note is None else TrustedLog.resume(log.policy, note)
         return cls(log, state, accuser, trusted)
 
+    async def meet(self, now_ms: int) -> None:
+        """Compare heads that somebody handed in since the last call with all others, by themselves alone."""
+        rows = [row for row in await self._state.logs.heads(self._log.log_id) if row.state != CONTRADICTS]
+        fresh = [row for row in rows if row.state == UNVERIFIED and row not in self._met]
+        self._met = {row for row in rows if row.state == UNVERIFIED}
+        trusted = [] if self.trusted.head is None else [self.trusted.head]
+        others = [*trusted, *(self._log.policy.open(row.note) for row in rows if row not in fresh)] if fresh else []
+        for row in sorted(fresh, key=lambda row: row.first_seen_ms):
+            head = self._log.policy.open(row.note)
+            for other in others:
+                if await self._compare(other, head, now_ms):
+                    break  # one pair of heads is proof enough
+            others.append(head)
+
+    async def liars_since(self, since_ms: int) -> list[SignedHead]:
+        """Heads that were found to contradict the others, as stored, seen since then."""
+        rows = await self._state.logs.heads(self._log.log_id, CONTRADICTS)
+        return [self._log.policy.open(row.note) for row in rows if row.first_seen_ms >= since_ms]
+
     async def take(self, head: SignedHead, source: str, now_ms: int) -> None:
-        """Remember this head, and compare it with every other one that is not a part of what is trusted."""
+        """Remember this head, which the log serves now, and compare it with every other one that is not a part of what
+        is trusted."""
+        self._reached = max(self._reached, head.size)
         row = await self._state.logs.see(self._log.log_id, head, source, now_ms)
         if row.state != UNVERIFIED:
             return
         for other in await self._state.logs.heads(self._log.log_id, UNVERIFIED, CONTRADICTS):
-            if _conflict(other, row):
+            if _is_conflict(other, row):
                 await self._compare(self._log.policy.open(other.note), head, now_ms)
         await self._verify(head, now_ms)
         await self._state.logs.forget_heads(self._log.log_id, now_ms - KEEP_MS)
@@ -59,22 +83,29 @@ class Heads:
     async def settle(self, now_ms: int) -> None:
         """Try those again that could not be verified before, the smallest first."""
         self.problem = ""
-        for row in (await self._state.logs.heads(self._log.log_id, UNVERIFIED))[:AT_ONCE]:
+        rows = await self._state.logs.heads(self._log.log_id, UNVERIFIED)
+        for row in [row for row in rows if self._is_due(row, now_ms)][:AT_ONCE]:
             await self._verify(self._log.policy.open(row.note), now_ms)
 
-    async def waiting(self) -> list[SignedHead]:
+    async def waiting(self, now_ms: int) -> list[SignedHead]:
         """Heads that nothing contradicts and that no rebuilt tree has met, the smallest first."""
         rows = await self._state.logs.heads(self._log.log_id, UNVERIFIED, CONSISTENT)
-        return [self._log.policy.open(row.note) for row in rows]
+        return [self._log.policy.open(row.note) for row in rows if self._is_due(row, now_ms)]
 
-    async def _compare(self, one: SignedHead, other: SignedHead, now_ms: int) -> None:
-        """Two heads against each other alone: a fork or a rollback shows without any tree."""
+    def _is_due(self, row: HeadRow, now_ms: int) -> bool:
+        """Whether the log must be able to show this tree: it served one as large, or had its merge delay for it."""
+        return row.size <= self._reached or now_ms >= row.timestamp_ms + self._log.policy.mmd_ms
+
+    async def _compare(self, one: SignedHead, other: SignedHead, now_ms: int) -> bool:
+        """Two heads against each other alone: a fork or a rollback shows without any tree. Whether it did."""
         try:
             TrustedLog(self._log.policy, one).offer(other, now_ms)
         except Misbehaviour as error:
             await self._accuse(other, error, now_ms)
+            return True
         except VerificationError:
-            return  # a date in the future, which `_verify` says
+            pass  # a date in the future, which `_verify` says
+        return False
 
     async def _verify(self, head: SignedHead, now_ms: int) -> None:
         step: Step | None = None
@@ -103,7 +134,7 @@ class Heads:
         await self._accuser.accuse(self._log, error, now_ms)
 
 
-def _conflict(one: HeadRow, other: HeadRow) -> bool:
+def _is_conflict(one: HeadRow, other: HeadRow) -> bool:
     """Whether two heads contradict each other by themselves: one size and two roots, or the newer is the smaller."""
     if one.size == other.size:
         return one.root != other.root

@@ -24,6 +24,7 @@ from ctlog.client.follow import Batch, system_now_ms
 from ctlog.errors import BusyError, CtlogError, Misbehaviour, ProofError, StoreError, TransportError
 from ctlog.merkle.tiles import WIDTH
 from ctlog.wire.checkpoint import SignedHead
+from monitor.follow.aside import FOR_MS, Asides
 from monitor.follow.begin import frontier_at
 from monitor.follow.followed import Clock, Followed, Says, silent
 from monitor.follow.heads import Heads
@@ -125,7 +126,7 @@ class Watch:
         self._store_fails = store_fails
         self._found = Found()
         self._committed_ms = now_ms()
-        self._aside: set[bytes] = set()  # roots of the contradicting trees that were looked at
+        self._asides: Asides | None = None
 
     async def run(self) -> None:
         """Round after round, for ever."""
@@ -151,12 +152,12 @@ class Watch:
         told already. Whatever was found before is stored.
         """
         try:
+            await self.heads.meet(self._now_ms())
             head = await self.log.follower.head()
             await self._state.logs.answered(self.log.log_id, head, self._now_ms())
             await self.heads.take(head, self.log.url, self._now_ms())
             await self.heads.settle(self._now_ms())
-            while self.heads.liars:
-                await self._look_aside(self.heads.liars.pop())
+            await self._look_at_liars()
             await self._read()
             await self._fill_gaps()
             if self._then is not None:
@@ -173,7 +174,7 @@ class Watch:
     async def _read(self) -> None:
         """Every entry up to the newest tree that may be read: over tiles the trusted one, else any not contradicted."""
         trusted = self.heads.trusted.head
-        heads = [] if self.log.is_proven_at_once else await self.heads.waiting()
+        heads = [] if self.log.is_proven_at_once else await self.heads.waiting(self._now_ms())
         if trusted is not None:
             heads.append(trusted)
         if not heads:
@@ -305,14 +306,20 @@ class Watch:
         for kind in ("missing-data", "bad-entries", "bad-tile"):
             await self._accuser.over(self.log, record_id(self.log, kind, _gap_key(gap.lo)), self._now_ms())
 
-    async def _look_aside(self, head: SignedHead) -> None:
-        """A tree that contradicts the others may hold what concerns an owner: its newest entries, proven nowhere.
+    async def _look_at_liars(self) -> None:
+        """Each contradicting tree by itself, for nothing says that one of them continues another. What cannot be read
+        now is tried again, and after a restart too."""
+        now_ms = self._now_ms()
+        if self._asides is None:
+            self._asides = Asides()
+            self._asides.take(await self.heads.liars_since(now_ms - FOR_MS), now_ms)
+        self._asides.take(self.heads.liars, now_ms)
+        self.heads.liars.clear()
+        for head in self._asides.due(now_ms):
+            self._asides.tried(head, self._now_ms(), is_read=await self._look_aside(head))
 
-        Each such tree for itself, for nothing says that one of them continues another.
-        """
-        if head.root in self._aside:
-            return
-        self._aside.add(head.root)
+    async def _look_aside(self, head: SignedHead) -> bool:
+        """A tree that contradicts the others may hold what concerns an owner: its newest entries, proven nowhere."""
         lo = max(min(self.position.frontier.size, head.size) - ASIDE, 0)
         try:
             async for batch in self._batches(head, lo, head.size):
@@ -321,6 +328,8 @@ class Watch:
             raise
         except CtlogError as error:
             self._says("warning", self.log.name, f"the contradicting tree cannot be read: {error}")
+            return False
+        return True
 
     async def _look_aside_at(self, batch: Batch) -> None:
         found = Found(is_aside=True)

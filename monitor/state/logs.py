@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
-from ctlog.errors import StoreError
+from ctlog.errors import StoreError, VerificationError
 from ctlog.merkle.tree import HASH_SIZE, Frontier
 from ctlog.wire.checkpoint import SignedHead
 from monitor.state.alerts import insert_alerts
@@ -128,7 +128,8 @@ class Logs:
         return await self._database.write(work)
 
     async def answered(self, log_id: bytes, head: SignedHead, now_ms: int) -> None:
-        """It answered, with this head."""
+        """It answered, with this head. Raises VerificationError (`impossible-size`) for one that cannot be stored."""
+        _check_storable(head)
         query = (
             "UPDATE logs SET last_contact_ms = ?1, head_size = CASE WHEN ?2 >= coalesce(head_ms, 0) THEN ?3 ELSE "
             "head_size END, head_ms = max(coalesce(head_ms, 0), ?2) WHERE log_id = ?4"
@@ -205,7 +206,11 @@ class Logs:
     # Heads ----------------------------------------------------------------------------------------------------------
 
     async def see(self, log_id: bytes, head: SignedHead, source: str, now_ms: int) -> HeadRow:
-        """Remember a head that the log signed, before anything is done with it; the row as it is stored."""
+        """Remember a head that the log signed, before anything is done with it; the row as it is stored.
+
+        Raises VerificationError (`impossible-size`) for one whose size or time no log can have.
+        """
+        _check_storable(head)
         key = head_id(head)
         values = (log_id, key, head.size, head.timestamp_ms, head.root, head.note, source, UNVERIFIED, now_ms)
 
@@ -258,6 +263,13 @@ class Logs:
         return await self._database.read(
             lambda connection: [_log_row(row) for row in connection.execute(query, values)]
         )
+
+
+def _check_storable(head: SignedHead) -> None:
+    """SQLite's integers have 63 bits; so many entries, or milliseconds, there never were."""
+    if max(head.size, head.timestamp_ms) >= 1 << 63:
+        sentence = f"no tree has {head.size} entries at {head.timestamp_ms} ms after 1970"
+        raise VerificationError(sentence, reason="impossible-size")
 
 
 def head_id(head: SignedHead) -> bytes:

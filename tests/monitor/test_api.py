@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from ctlog.errors import ConfigError, StoreError
-from ctlog.wire.rfc6962 import format_sct
+from ctlog.wire.rfc6962 import format_sct, sth_to_json
 from monitor import api as module
 from monitor.api import MAX_BODY, MAX_EVENTS, Api, Counts, parse_listen, serving
 from monitor.health import Trouble
@@ -236,3 +236,37 @@ def test_addresses() -> None:
     for text in ("8462", ":8462", "example.com:1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x"):
         with pytest.raises(ConfigError, match="is no address with a port"):
             parse_listen(text)
+
+
+async def test_heads_are_taken_from_whoever_was_shown_them(client: Client) -> None:
+    head = SIM.head
+    for value in (head.note.decode(), head.note.decode().rstrip("\n"), sth_to_json(head.sth)):
+        status, answer = await client.post("v1/heads", {"head": value})
+        assert (status, answer["log_id"], answer["tree_size"], answer["state"]) == (
+            200, LOG_ID.hex(), head.size, "unverified",
+        )  # fmt: skip
+    (row,) = await client.monitor.state.logs.heads(LOG_ID)
+    assert (row.note, row.source) == (head.note, "over the API, from 127.0.0.1")
+    assert client.monitor.told == 3
+    assert 'handed_in_total{outcome="taken",what="heads"} 3.0' in (await client.get("metrics"))[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "sentence"),
+    [
+        ({"head": CertSim(secret=9).head.note.decode()}, "unknown-log", "no log that is read here signed this head"),
+        ({"head": sth_to_json(CertSim(secret=9).head.sth)}, "unknown-log", "no log that is read here"),
+        ({"head": SIM.sign(1 << 63, root=bytes(32)).note.decode()}, "impossible-size", "no tree has"),
+        ({"head": "\ud800"}, "malformed", ""),
+        ({"head": ""}, "malformed", ""),
+        ({"head": {}}, "malformed", "tree_size"),
+        ({"head": 3}, "usage", "`head` is a checkpoint as a text, or what get-sth answered"),
+        ({"heads": ""}, "usage", "has no member 'heads'"),
+        ([], "usage", "a submission is a JSON object"),
+    ],
+)
+async def test_heads_that_are_none(client: Client, value: Any, reason: str, sentence: str) -> None:
+    status, answer = await client.post("v1/heads", value)
+    assert (status, answer["error"]) == (400, reason)
+    assert sentence in answer["sentence"]
+    assert await client.monitor.state.logs.heads(LOG_ID) == []

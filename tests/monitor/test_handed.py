@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctlog.errors import UsageError
-from monitor.handed import MAX_CHAIN, MAX_NOTE, read_chain, read_event
+from ctlog.errors import CtlogError, MalformedError, SignatureError, UsageError
+from ctlog.wire.rfc6962 import sth_to_json
+from monitor.handed import MAX_CHAIN, MAX_HEAD, MAX_NOTE, open_head, read_chain, read_event, read_head
+from tests.simulator import Simulator
 
 NOW = 1_790_000_000_000
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8),
@@ -74,3 +77,33 @@ def test_whatever_comes_is_read_or_refused(value: object) -> None:
     for read in (read_chain, lambda each: read_event(each, NOW)):
         with contextlib.suppress(UsageError):
             read(value)
+
+
+SIM = Simulator()
+
+
+def test_a_head_in_either_form() -> None:
+    for value in (SIM.head.note.decode(), SIM.head.note.decode().strip(), sth_to_json(SIM.head.sth)):
+        assert open_head(read_head({"head": value}), SIM.policy) == SIM.head
+
+
+def test_a_head_of_somebody_else() -> None:
+    for other in (Simulator(secret=9), Simulator("x.example/log")):
+        with pytest.raises(SignatureError):
+            open_head(other.head.note, SIM.policy)
+    with pytest.raises(SignatureError):
+        open_head(json.dumps(sth_to_json(Simulator(secret=9).head.sth)).encode(), SIM.policy)
+    with pytest.raises(MalformedError, match="no more than"):
+        open_head(SIM.head.note + bytes(MAX_HEAD), SIM.policy)
+
+
+@given(st.binary(max_size=40) | st.binary(max_size=40).map(lambda data: b"{" + data) | JSON.map(str).map(str.encode))
+def test_any_bytes_are_no_head_and_no_fault(data: bytes) -> None:
+    with pytest.raises(CtlogError):
+        open_head(data, SIM.policy)
+
+
+@given(JSON)
+def test_any_submission_of_a_head(value: object) -> None:
+    with contextlib.suppress(UsageError):
+        assert isinstance(read_head(value), bytes)

@@ -191,3 +191,112 @@ async def test_heads_of_an_idle_log_do_not_pile_up(state):
     for minute in range(5):
         await heads.take(sim.sign(0), "", sim.now_ms + minute * KEEP_MS)
     assert len(await states(state, sim)) <= 2
+
+
+# Heads from elsewhere -------------------------------------------------------------------------------------------------
+
+
+async def hand_in(state, sim, head):
+    return await state.logs.see(sim.policy.key.log_id, head, "by a friend", sim.now_ms)
+
+
+@FORMS
+async def test_a_head_from_elsewhere_is_compared_though_the_log_does_not_answer(state, form):
+    """Its size is one that we know: two signatures convict, and nobody need be asked."""
+    sim = Simulator()
+    heads = await made(state, sim, form)
+    await heads.take(sim.grow(100), "", sim.now_ms)
+    other = Simulator()
+    other.grow(100)
+    await hand_in(state, sim, other.fork(3))
+    sim.fail("*", *[TransportError("no route")] * 50)
+    await heads.meet(sim.now_ms)
+    assert await lies(state) == ["log-fork"]
+    assert [head.root for head in heads.liars] == [other.head.root]
+    await heads.meet(sim.now_ms)
+    assert len(heads.liars) == 1
+
+
+@FORMS
+async def test_two_heads_from_elsewhere_and_nothing_from_the_log(state, form):
+    sim, other = Simulator(), Simulator()
+    heads = await made(state, sim, form)
+    other.grow(50)
+    for head in (sim.grow(50), other.fork(7)):
+        await hand_in(state, sim, head)
+    await heads.meet(sim.now_ms)
+    assert await lies(state) == ["log-fork"]
+    assert sorted(each for _, each in await states(state, sim)) == [CONTRADICTS, UNVERIFIED]
+
+
+@FORMS
+async def test_an_older_head_from_elsewhere_is_a_cache_s_or_a_rewrite(state, form):
+    sim, other = Simulator(), Simulator()
+    heads = await made(state, sim, form)
+    old = sim.grow(60)
+    other.grow(60)
+    forged = other.fork(3)
+    await heads.take(sim.grow(40), "", sim.now_ms)
+    await hand_in(state, sim, old)
+    await heads.meet(sim.now_ms)
+    await heads.settle(sim.now_ms)
+    assert (await lies(state), heads.problem) == ([], "")
+    await hand_in(state, sim, sim.sign(60, at_ms=forged.timestamp_ms, root=forged.root))
+    await heads.meet(sim.now_ms)
+    await heads.settle(sim.now_ms)
+    assert await lies(state) == ["log-fork"], "the old head of this size was kept"
+
+
+@FORMS
+async def test_a_larger_head_from_elsewhere_waits_for_the_log_no_longer_than_it_promised(state, form):
+    """Another frontend may be ahead for a moment: that is neither trouble nor a lie."""
+    sim, ahead = Simulator(), Simulator()
+    heads = await made(state, sim, form)
+    for each in (sim, ahead):
+        each.grow(600)
+    await heads.take(sim.head, "", sim.now_ms)
+    larger = ahead.grow(300)
+    await hand_in(state, sim, larger)
+    await heads.meet(sim.now_ms)
+    await heads.settle(sim.now_ms)
+    assert (heads.problem, await lies(state)) == ("", [])
+    assert heads.trusted.head.size == 600
+    assert larger not in await heads.waiting(sim.now_ms)
+    later = larger.timestamp_ms + sim.policy.mmd_ms
+    await heads.settle(later)
+    assert len(await lies(state)) == 1, "it had a day to show this tree"
+    assert (900, UNVERIFIED) in await states(state, sim)
+    sim.now_ms = ahead.now_ms
+    sim.grow(300)
+    await heads.take(sim.sign(900), "", later)
+    await heads.settle(later)
+    assert (await states(state, sim))[-1] == (900, CONSISTENT)
+    assert heads.trusted.head.size == 900
+
+
+@FORMS
+async def test_a_split_view_is_proof_when_the_log_grows_past_it(state, form):
+    sim, other = Simulator(), Simulator()
+    heads = await made(state, sim, form)
+    for each in (sim, other):
+        each.grow(100)
+    await heads.take(sim.head, "", sim.now_ms)
+    await hand_in(state, sim, other.rewrite(3, 10))
+    await heads.meet(sim.now_ms)
+    await heads.settle(sim.now_ms)
+    assert await lies(state) == []
+    sim.now_ms = other.now_ms
+    await heads.take(sim.grow(20), "", sim.now_ms)
+    await heads.settle(sim.now_ms)
+    assert await lies(state) == ["log-rewrite"]
+
+
+async def test_liars_are_remembered(state):
+    sim = Simulator()
+    heads = await made(state, sim)
+    await heads.take(sim.grow(100), "", sim.now_ms)
+    first = sim.now_ms
+    await heads.take(sim.fork(3), "", sim.now_ms)
+    again = await made(state, sim)
+    assert [head.root for head in await again.liars_since(first)] == [sim.head.root]
+    assert await again.liars_since(sim.now_ms + 1) == []

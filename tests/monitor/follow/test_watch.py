@@ -9,6 +9,7 @@ import pytest
 from ctlog.client.evidence import parse_evidence
 from ctlog.errors import Misbehaviour, StoreError, TransportError
 from ctlog.merkle.tree import Frontier
+from monitor.follow.aside import RETRY_MS
 from monitor.follow.begin import NEWEST
 from monitor.follow.followed import ENTRIES, TILES
 from monitor.follow.watch import GAP_RETRY_MS
@@ -421,3 +422,25 @@ async def test_it_runs_until_it_is_stopped_whatever_happens(state, form):
     assert said[0] == ("warning", "sim", "no route")
     assert len(await state.alerts.find(kind=CERTIFICATE, limit=1000)) >= 100
     assert all(27 <= pause <= 33 for pause in pauses[:2])
+
+
+@BOTH
+async def test_the_other_side_of_a_fork_that_cannot_be_read_is_tried_again(watched):
+    """Its entries may concern an owner, and the log may show them later, to another round or to another start."""
+    watched.sim.grow(100)
+    await watched.round()
+    watched.sim.fork(40)
+    entries = "tile/data/000.p/100" if watched.form == TILES else "ct/v1/get-entries?start=0&end=63"
+    watched.sim.withhold(entries)
+    for _ in range(2):
+        await watched.round()
+        assert not [each for each in await watched.state.alerts.find(limit=1000) if "forged" in each.summary]
+        await watched.restart()
+    watched.sim.missing.clear()
+    await watched.round()
+    watched.sim.now_ms += RETRY_MS
+    await watched.round()
+    assert [each for each in await watched.state.alerts.find(limit=1000) if "forged" in each.summary]
+    before = len(watched.inspector.seen)
+    await watched.round()
+    assert len(watched.inspector.seen) == before
