@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from ctlog.errors import MalformedError
@@ -22,11 +23,12 @@ from ctlog.tn.readings import SHORTEST
 from ctlog.tn.tel_uri import OID_ALT_NAME, find_tel_names
 from ctlog.tn.tnauthlist import OID_TNAUTHLIST, parse_tnauthlist
 from ctlog.x509.der import IA5_STRING, PRINTABLE_STRING, UTF8_STRING, Certificate, Extension
-from ctlog.x509.names import OID_COMMON_NAME, attribute
+from ctlog.x509.names import OID_COMMON_NAME, REMEMBERED_SIZE, attribute
 
 _FORMS = frozenset((OID_TNAUTHLIST, OID_ALT_NAME, OID_ACCESS))
 _PLAIN = frozenset((UTF8_STRING, PRINTABLE_STRING, IA5_STRING))
 _WORD = re.compile(r"[0-9A-Z]+")
+_CODE = b"\xa0"  # what a code begins with in a TNAuthList (RFC 8226 section 9)
 
 
 class Identity(NamedTuple):
@@ -92,7 +94,7 @@ def _ordinary(certificate: Certificate, form: Extension) -> Identity | None:
 
     Only saves time: `_read_forms` says the same of them.
     """
-    if form.oid != OID_TNAUTHLIST or form.critical:
+    if form.oid != OID_TNAUTHLIST or form.critical or form.value[2:3] != _CODE:
         return None
     try:
         entries = parse_tnauthlist(form.value).entries
@@ -154,13 +156,25 @@ def _identity(account: Account, *, has_list: bool, has_name: bool) -> Identity:
 
 def _read_name(account: Account, subject: bytes) -> None:
     """Compare the code in a SHAKEN common name (ATIS-1000080 section 6.4.1) with those of the lists."""
+    said = _codes_said(subject) if len(subject) <= REMEMBERED_SIZE else _codes_in(subject)
+    if not said:
+        return
     claims = (*account.claims, *account.readings)
     known = {fold_code(claim.code) for claim in claims if isinstance(claim, ServiceProviderCode)}
-    for name in attribute(subject, OID_COMMON_NAME):
-        code = shaken_code(name)
-        if code and known.isdisjoint(_WORD.findall(fold_code(name))):
+    for name, code in said:
+        if known.isdisjoint(_WORD.findall(fold_code(name))):
             account.note("cn-code-differs", quote(name))
             account.may_mean([ServiceProviderCode(code)])
+
+
+@lru_cache(2048)  # 4 MB at most
+def _codes_said(subject: bytes) -> tuple[tuple[str, str], ...]:
+    return _codes_in(subject)
+
+
+def _codes_in(subject: bytes) -> tuple[tuple[str, str], ...]:
+    """The common names that say a code, each with it."""
+    return tuple((name, code) for name in attribute(subject, OID_COMMON_NAME) if (code := shaken_code(name)))
 
 
 def shaken_code(common_name: str) -> str | None:

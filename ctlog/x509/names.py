@@ -7,6 +7,7 @@ raw bytes (`chain`), and writing them (`ctlog.issuance`).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ctlog.errors import MalformedError
 from ctlog.x509.der import (
@@ -40,6 +41,9 @@ ATTRIBUTE_WORDS = {
 }
 OID_COMMON_NAME, OID_COUNTRY, OID_ORGANIZATION = oid("2.5.4.3"), oid("2.5.4.6"), oid("2.5.4.10")
 
+REMEMBERED_SIZE = 512
+"""Bytes of the longest Name of which anything is remembered: certificates of one holder share theirs."""
+
 _CHARSETS = {
     UTF8_STRING: "utf-8", PRINTABLE_STRING: "ascii", IA5_STRING: "ascii", 0x12: "ascii", 0x1A: "ascii",
     0x14: "latin-1", 0x1C: "utf-32-be", 0x1E: "utf-16-be",
@@ -55,6 +59,15 @@ def name_text(name: bytes) -> str:
     print are written as `\` and two hexadecimal digits for each octet of their UTF-8. A value that is not text is
     "#" and its DER in hexadecimal, and so is a Name that cannot be read.
     """
+    return _short_name_text(name) if len(name) <= REMEMBERED_SIZE else _name_text(name)
+
+
+@lru_cache(2048)  # 4 MB at most
+def _short_name_text(name: bytes) -> str:
+    return _name_text(name)
+
+
+def _name_text(name: bytes) -> str:
     try:
         rdns = _relative_names(name)
     except MalformedError:

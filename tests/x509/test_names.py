@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from ctlog.issuance import name
 from ctlog.x509.der import format_tlv, oid, oid_text
-from ctlog.x509.names import ATTRIBUTE_WORDS, OID_COMMON_NAME, attribute, escape, name_text
+from ctlog.x509.names import (
+    ATTRIBUTE_WORDS,
+    OID_COMMON_NAME,
+    REMEMBERED_SIZE,
+    _short_name_text,
+    attribute,
+    escape,
+    name_text,
+)
 from tests import der_tree
 from tests.corpus import authorities, leaves, need_corpus, null_parameters
 
@@ -132,3 +140,10 @@ def test_long_forms_in_a_name_are_bytes_not_an_error(path: tuple[int, ...]) -> N
     tree.child(*path).form = "padded"
     text = name_text(tree.write())
     assert text.startswith("#") or "#" in text
+
+
+def test_of_long_names_nothing_is_remembered() -> None:
+    short, long = (name(O="x" * size) for size in (REMEMBERED_SIZE - 40, REMEMBERED_SIZE))
+    _short_name_text.cache_clear()
+    assert [name_text(each)[:3] for each in (short, long, short)] == ["O=x"] * 3
+    assert _short_name_text.cache_info().currsize == 1
