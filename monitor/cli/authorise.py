@@ -17,7 +17,7 @@ from ctlog.cli.output import json_option, say, say_json, when
 from ctlog.errors import NotFoundError, UsageError
 from monitor.cli.place import folder_option, now_ms, who, with_state
 from monitor.cli.times import parse_moment
-from monitor.state.rows import short_id
+from monitor.state.rows import S4, short_id
 
 if TYPE_CHECKING:
     from monitor.cli.place import Place
@@ -36,6 +36,13 @@ class Word(NamedTuple):
     kind: str
     value: str
     item: str
+
+
+class Settled(NamedTuple):
+    """The alerts that a word answered, and those about the same that say more than it answers."""
+
+    answered: list[AlertRow]
+    still_open: list[AlertRow]
 
 
 @click.command()
@@ -62,6 +69,8 @@ def authorise(
 
     For an ALERT that was told; or beforehand, before a certificate is issued, with --certificate, --key or --issuer and
     the --item that it is for. What is wrong whoever asked for it (a weak key, a broken chain) is told all the same.
+    Other open alerts are answered too if your word answers all that they say: a yes to an issuer does not answer that
+    his certificate came right after your SIM was changed.
 
     \b
     ctlog-monitor alerts authorise 3f2a
@@ -79,25 +88,30 @@ def authorise(
     if alert is None and not item and not everywhere:
         raise UsageError("say for which watched --item it holds, or --everywhere")
 
-    async def work(place: Place, state: State) -> tuple[Authorisation, list[AlertRow]]:
+    async def work(place: Place, state: State) -> tuple[Authorisation, Settled]:
         if item:
             await _check_item(place, state, item)
         where = "" if everywhere else item
-        if alert is not None:
-            word = _of_alert(await state.alerts.get(alert), what, where)
+        named = await state.alerts.get(alert) if alert is not None else None
+        if named is not None:
+            word = _of_alert(named, what, where)
         else:
             word = await _beforehand(place, state, certificate, key, issuer, where or "")
         made = await state.answers.authorise(word.kind, word.value, word.item, who(), note, now, until_ms)
-        return made, await _settle(state, word, note)
+        return made, await _settle(state, word, note, named)
 
-    made, settled = with_state(folder, work)
+    made, (settled, still_open) = with_state(folder, work)
     if as_json:
-        say_json({**made._asdict(), "alerts": [row.id for row in settled]})
+        ids = {"alerts": [row.id for row in settled], "open": [row.id for row in still_open]}
+        say_json({**made._asdict(), **ids})
         return 0
     till = f", until {when(made.until_ms)}" if made.until_ms is not None else ""
     say(f"Authorised as {made.id}: the {made.kind} {made.value}, for {made.item or 'everything'}{till}.")
-    for row in settled:
+    for row in (*settled, *still_open):
         say(f"{short_id(row.id)}  {row.status}  {row.summary}")
+    for row in still_open:
+        say(f"{short_id(row.id)} stays open: it says {', '.join(row.rules)}, which this does not answer. See "
+            f"`alerts show {short_id(row.id)}`; if it is all right, authorise that one too.")  # fmt: skip
     return 0
 
 
@@ -205,15 +219,22 @@ async def _check_item(place: Place, state: State, item: str) -> None:
         raise NotFoundError(f"{item!r} is not watched{hint}")
 
 
-async def _settle(state: State, word: Word, note: str) -> list[AlertRow]:
-    """Alerts that are open and that this word covers are answered by it; those that are."""
-    settled = []
+async def _settle(state: State, word: Word, note: str, named: AlertRow | None) -> Settled:
+    """Open alerts about what this word names are answered by it, if it answers all that they say; and the one that
+    was `named`, which was looked at. What that one says besides is sent all the same."""
+    answered, still_open = [], []
     thread = word.value if word.kind == CERTIFICATE else None
     for status in ("new", "acknowledged", "snoozed"):
         for row in await state.alerts.find(status=status, thread=thread, of=word.item or None, limit=MOST):
-            if row.kind in ("certificate", "unreadable") and _covers(word, json.loads(row.body)):
-                settled.append(await state.alerts.mark_authorised(row.id, who(), note))
-    return settled
+            if row.kind not in ("certificate", "unreadable") or not _covers(word, body := json.loads(row.body)):
+                continue
+            is_named = named is not None and row.id == named.id
+            says_more = _says_more(CERTIFICATE if is_named else word.kind, body)
+            if is_named or not says_more:
+                answered.append(await state.alerts.mark_authorised(row.id, who(), note, says_more=says_more))
+            else:
+                still_open.append(row)
+    return Settled(answered, still_open)
 
 
 def _covers(word: Word, body: dict[str, Any]) -> bool:
@@ -222,3 +243,11 @@ def _covers(word: Word, body: dict[str, Any]) -> bool:
     if word.kind == KEY:
         return bool(body["key"]["sha256"] == word.value)
     return bool(body["issuer"]["verified"] and body["issuer"]["id"] == word.value)
+
+
+def _says_more(kind: str, body: dict[str, Any]) -> bool:
+    """Whether an alert says, beyond what is for information, something that a yes to this kind does not answer."""
+    from monitor.rules.verdict import rules_answered
+
+    answered = rules_answered(kind, (body["item"] or {}).get("kind", ""))
+    return any(each["id"] not in answered for each in body["rules"] if each["severity"] < S4)

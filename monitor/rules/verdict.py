@@ -29,6 +29,9 @@ WORD_OF_OWNER = frozenset(
     ("T-01", "T-02", "T-03", "T-04", "T-05", "T-07", "T-09", "T-10", "T-12", "T-13", "T-24", "T-25", "T-26")
 )
 """Rules that only ask whether something is meant to be: the owner's yes to a certificate or a key settles them."""
+WORD_ON_ISSUER = frozenset(("T-01", "T-09"))
+"""Rules that only ask whether an issuer may: the owner's yes to him settles them. All others ask about more, such as
+whose the key is."""
 
 
 class Verdict(NamedTuple):
@@ -93,4 +96,15 @@ def settle(findings: Sequence[Finding], entry: Entry, authorised: Authorised) ->
     return list(findings)
 
 
-__all__ = ["OPERATOR", "OWNER", "Verdict", "combine", "settle"]
+def rules_answered(what: str, item_kind: str) -> frozenset[str]:
+    """The rules that an owner's yes answers. what: "certificate", "key" or "issuer"; item_kind: of the watched item.
+
+    A code's issuers are all that is asked of what was there when it came to be watched; of a number's certificates,
+    T-12 asks about each, for a former owner may have had the same issuer.
+    """
+    if what != "issuer":
+        return WORD_OF_OWNER
+    return WORD_ON_ISSUER | {"T-12"} if item_kind == CODE else WORD_ON_ISSUER
+
+
+__all__ = ["OPERATOR", "OWNER", "Verdict", "combine", "rules_answered", "settle"]

@@ -130,13 +130,17 @@ class Alerts:
 
         return await self._database.write(work)
 
-    async def mark_authorised(self, alert_id: str, by: str, note: str) -> AlertRow:
-        """It is all right: messages that wait are cancelled. The authorisation itself is `Answers.authorise`."""
+    async def mark_authorised(self, alert_id: str, by: str, note: str, *, says_more: bool = False) -> AlertRow:
+        """It is all right: messages that wait are cancelled. The authorisation itself is `Answers.authorise`.
+
+        says_more: of something too that this does not answer, so that messages which wait are sent all the same.
+        """
 
         def work(connection: sqlite3.Connection) -> AlertRow:
             row = _answer(connection, alert_id, AUTHORISED, by, note)
-            query = "UPDATE outbox SET status = 'cancelled' WHERE alert_id = ? AND status = 'waiting'"
-            connection.execute(query, (row.id,))
+            if not says_more:
+                query = "UPDATE outbox SET status = 'cancelled' WHERE alert_id = ? AND status = 'waiting'"
+                connection.execute(query, (row.id,))
             return row
 
         return await self._database.write(work)

@@ -20,11 +20,11 @@ from tests.state_values import alert
 
 HOME = parse_watch_table({"name": "home", "numbers": ["+12025550123"]})
 ENTRY = logged(number_leaf([number("12025550123")]))
+NOTHING_KNOWN = Context(now_ms=NOW_MS)
 
 
-def certificate_alert(entry=ENTRY) -> NewAlert:
+def certificate_alert(entry=ENTRY, context: Context = NOTHING_KNOWN) -> NewAlert:
     """What the monitor tells of an entry."""
-    context = Context(now_ms=NOW_MS)
     (hit,) = Watchlist(HOME).match(entry)
     made = make_alert(entry, hit, verdicts(entry, hit, context)[0], context)
     fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}

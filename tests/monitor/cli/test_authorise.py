@@ -8,8 +8,9 @@ import pytest
 
 from monitor.alert import parse_alert
 from monitor.context import authorised_for
+from monitor.rules.values import Context, Event, Revocations, Revoked
 from tests.monitor.cli.test_alerts import ENTRY, HOME, certificate_alert, raised
-from tests.monitor_certificates import GOOD, ROGUE, logged, number_leaf, trust
+from tests.monitor_certificates import GOOD, NOW_MS, ROGUE, logged, number_leaf, subject, trust
 from tests.monitor_place import Monitor
 from tests.number_certificates import number
 from tests.pem import pem
@@ -67,6 +68,72 @@ def test_whoever_only_says_to_be_an_issuer_is_none(told: Monitor) -> None:
     assert parse_alert(made.body)["issuer"]["verified"] is False
     told.here("alerts", "authorise", made.id, "--what", "key", "--item", "home")
     assert granted(told).keys == {stranger.key_hash}
+
+
+# --- what a word does not answer -------------------------------------------------------------------------------------
+
+SWAPPED = logged(number_leaf([number("12025550123")], who=subject(key_number=2)), index=8)
+SOON = Context(now_ms=NOW_MS, events=(Event("sim", "12025550123", SWAPPED.timestamp_ms - 1000, ""),))
+WAITING = ["waiting"]
+
+
+def messages(monitor: Monitor, name: str) -> list[str]:
+    return [row.status for row in monitor.state(lambda state: state.outbox.of_alert(name))]
+
+
+def test_a_sim_swap_at_the_usual_provider_is_not_answered_by_a_yes_to_the_provider(told: Monitor) -> None:
+    """The thief gets his certificate where the owner has his; the alert waits for a channel that fails just now."""
+    swap = certificate_alert(SWAPPED, SOON)
+    assert (swap.severity, set(swap.rules)) == (1, {"T-10", "T-01"})
+    raised(told, swap)
+    first = certificate_alert().id
+    said = told.here("alerts", "authorise", first, "--what", "issuer", "--json").lines[0]
+    assert (said["alerts"], said["open"]) == ([first], [swap.id])
+    assert messages(told, first) == ["cancelled"]
+    assert messages(told, swap.id) == WAITING
+    rows = {line["id"]: line["status"] for line in told.here("alerts", "list", "--json").lines}
+    assert rows == {first: "authorised", swap.id: "new"}
+
+
+def test_it_says_what_stays_open_and_how_to_answer_it(told: Monitor) -> None:
+    swap = certificate_alert(SWAPPED, SOON)
+    raised(told, swap)
+    out = told.here("alerts", "authorise", certificate_alert().id, "--what", "issuer").out
+    assert f"{swap.id[:12]} stays open: it says T-10, T-01, which this does not answer." in out
+    told.here("alerts", "authorise", swap.id[:12])
+    assert messages(told, swap.id) == ["cancelled"], "a yes to the certificate answers whether it was meant to be"
+
+
+def test_a_yes_to_the_key_answers_the_swap(told: Monitor) -> None:
+    """The near miss: whoever knows the key knows whose it is."""
+    swap = certificate_alert(SWAPPED, SOON)
+    raised(told, swap)
+    told.here("alerts", "authorise", "--key", SWAPPED.key_hash.hex(), "--item", ITEM)
+    assert messages(told, swap.id) == ["cancelled"]
+    assert messages(told, certificate_alert().id) == WAITING, "another key"
+
+
+def revoked(entry) -> Context:
+    gone = Revoked(entry.parsed.issuer, b"another", entry.key_hash, entry.timestamp_ms - 1000)
+    return Context(now_ms=NOW_MS, revocations=Revocations([gone]))
+
+
+@pytest.mark.parametrize("how", [["--key", SWAPPED.key_hash.hex()], ["--issuer", SWAPPED.issuer.text]])
+def test_a_revoked_key_is_told_whoever_is_authorised(told: Monitor, how: list[str]) -> None:
+    stolen = certificate_alert(SWAPPED, revoked(SWAPPED))
+    assert "T-18" in stolen.rules
+    raised(told, stolen)
+    told.state(lambda state: _seen(state, SWAPPED.issuer.text))
+    assert told.here("alerts", "authorise", *how, "--item", ITEM, "--json").lines[0]["open"] == [stolen.id]
+    assert messages(told, stolen.id) == WAITING
+
+
+def test_whoever_names_an_alert_has_seen_it_and_the_rest_of_what_it_says_is_still_sent(told: Monitor) -> None:
+    stolen = certificate_alert(SWAPPED, revoked(SWAPPED))
+    raised(told, stolen)
+    said = told.here("alerts", "authorise", stolen.id, "--json").lines[0]
+    assert (said["alerts"], said["open"]) == ([stolen.id], [])
+    assert messages(told, stolen.id) == WAITING
 
 
 def test_beforehand_what_comes_later_is_known(monitor: Monitor) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from monitor.rules import RULES
 from monitor.rules.values import OPERATOR, OWNER, S1, S2, S3, S4, Authorised, Finding
-from monitor.rules.verdict import PRECEDENCE, combine, settle
+from monitor.rules.verdict import PRECEDENCE, WORD_OF_OWNER, combine, rules_answered, settle
 from monitor.watchlist import Hit
 from tests.monitor_rules import code_entry, item, number_entry
 
@@ -89,3 +89,10 @@ def test_what_the_owner_answered():
         assert [each.rule for each in settle(findings, entry, authorised)] == ["T-18"]
     other = Authorised(issuances=frozenset([number_entry().issuance]), keys=frozenset([bytes(32)]))
     assert settle(findings, entry, other) == findings
+
+
+def test_what_a_yes_answers():
+    assert rules_answered("certificate", "number") == rules_answered("key", "spc") == WORD_OF_OWNER
+    assert rules_answered("issuer", "number") == {"T-01", "T-09"}, "T-12 asks of a number whose the key is"
+    assert rules_answered("issuer", "spc") == {"T-01", "T-09", "T-12"}, "and of a code, who its issuers are"
+    assert not rules_answered("issuer", "spc") & {"T-02", "T-03", "T-06", "T-10", "T-16", "T-18"}
