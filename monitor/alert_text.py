@@ -82,8 +82,12 @@ def alert_text(document: Mapping[str, Any]) -> str:
 
 def command(document: Mapping[str, Any], words: str, rest: str = "") -> str:
     """A command for whoever has the monitor, to be pasted anywhere; without the folder, where that is not known."""
-    folder = document.get("monitor")
-    return " ".join(filter(None, (f"{PROGRAM}{words}", f"-d {shlex.quote(folder)}" if folder else "", rest)))
+    return " ".join(filter(None, (f"{PROGRAM}{words}{in_monitor(document.get('monitor'))}", rest)))
+
+
+def in_monitor(folder: str | None) -> str:
+    """What a command needs to find the monitor in this folder: " -d FOLDER"; "" where it is not known."""
+    return f" -d {shlex.quote(folder)}" if folder else ""
 
 
 # The page ------------------------------------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ trouble (`monitor.health`), showing it (`monitor.cli`, `monitor.api`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ctlog.errors import StoreError
+from monitor.alert_text import in_monitor
 from monitor.catalogue import LogSpec
 from monitor.follow.followed import Clock
 from monitor.following import Following, Progress
@@ -42,6 +43,8 @@ class Surroundings(NamedTuple):
     """Tells alerts that cannot be stored."""
     homeless: Callable[[], Sequence[str]] = tuple
     """Items that name channels which there are not."""
+    monitor: Callable[[], str] = str
+    """The monitor's folder, for the commands that are named."""
     listed: Callable[[], bool] = lambda: False
     """Whether there are logs to be read, or a list of them, whose descriptions may not be known yet."""
 
@@ -73,6 +76,11 @@ class Status(NamedTuple):
     def is_well(self) -> bool:
         """Whether there is none of these."""
         return not self.troubles
+
+    @property
+    def is_young(self) -> bool:
+        """Whether one of these has just begun, such as a log that was not asked yet: it may be over in a moment."""
+        return any(trouble.is_young for trouble in self.troubles)
 
 
 class Checkup:
@@ -115,7 +123,7 @@ class Checkup:
         fresh = [trouble for trouble in found if trouble.id not in is_open and not trouble.is_young]
         try:
             if fresh:
-                await self._state.alerts.raise_all(alerts(fresh, self._around.operators(), now_ms), now_ms)
+                await self._state.alerts.raise_all(self._alerts(fresh, now_ms), now_ms)
                 self._told()
             for alert_id in is_open - {trouble.id for trouble in found}:
                 await self._state.alerts.resolve(alert_id, now_ms)
@@ -133,13 +141,17 @@ class Checkup:
         new = {trouble.id: trouble for trouble in found if trouble.id not in self._unstored}
         self._unstored |= new.keys()
         if new and self._around.unstored is not None:
-            await self._around.unstored(alerts(new.values(), self._around.operators(), now_ms))
+            await self._around.unstored(self._alerts(new.values(), now_ms))
+
+    def _alerts(self, found: Iterable[Trouble], now_ms: int) -> list[NewAlert]:
+        return alerts(found, self._around.operators(), now_ms, self._around.monitor())
 
     async def _lies(self) -> list[Trouble]:
         """Logs that contradict themselves: that was told already, and is not told here."""
+        look = f"Look at it: ctlog-monitor alerts show{in_monitor(self._around.monitor())}"
         return [
             Trouble(alert.rule, alert.id, alert.severity, alert.summary, "It was told, and nobody has answered.",
-                    f"Look at it: ctlog-monitor alerts show {short_id(alert.id)}", alert.log_id)
+                    f"{look} {short_id(alert.id)}", alert.log_id)
             for alert in await self._state.alerts.find(kind=MISBEHAVIOUR, status=NEW)
         ]  # fmt: skip
 
@@ -170,6 +182,7 @@ class Checkup:
             roots=around.roots(),
             began_ms=self._began_ms,
             mistake=around.mistake(),
+            monitor=around.monitor(),
         )
 
     def _is_behind(self, row: LogRow, now_ms: int) -> Behind | None:

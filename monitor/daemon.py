@@ -163,7 +163,7 @@ class Daemon:
         self._backfill = Backfill(state, self.following, now_ms, says, self._told)
         self._teller = Teller(
             state, lambda: self.channels, now_ms, says, operators=self._writer.operators,
-            digest_hour=lambda: self.setup.config.digest_hour,
+            digest_hour=lambda: self.setup.config.digest_hour, monitor=self._writer.monitor(),
         )  # fmt: skip
         self._checkup = Checkup(state, self.following, self._around(), now_ms, self._told)
         await judge.refresh()
@@ -202,6 +202,7 @@ class Daemon:
             homeless=lambda: self._reloader.homeless,
             unstored=self._tell_unstored,
             mistake=self._mistake,
+            monitor=self._writer.monitor,
             items=lambda: len(self.watchlist),
             roots=lambda: len(self.setup.config.roots),
             listed=lambda: self.setup.config.log_list is not None or bool(self.setup.config.logs),
@@ -374,9 +375,10 @@ class Daemon:
 
     async def status(self) -> Status:
         """How it is, as of a few seconds ago at most. Raises StoreError."""
-        if self._status is None or not 0 <= self._now_ms() - self._status.now_ms < STATUS_MS:
-            self._status = await self._checkup.look()
-        return self._status
+        found = self._status
+        if found is None or found.is_young or not 0 <= self._now_ms() - found.now_ms < STATUS_MS:
+            self._status = found = await self._checkup.look()
+        return found
 
     async def _is_well(self) -> bool:
         return (await self.status()).is_well

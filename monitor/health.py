@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from monitor.alert_text import in_monitor
 from monitor.rules.values import say, say_time
 from monitor.state.rows import HEALTH, OPERATOR, S1, S2, S3, ChannelRow, Gap, LogRow, NewAlert
 
@@ -105,6 +106,8 @@ class Vitals:
     """Before that time nobody looked: that a log was silent then is none of its faults."""
     mistake: str = ""
     """What is wrong with the configuration or the watch list as they are in their files now; "" if nothing."""
+    monitor: str = ""
+    """The monitor's folder, for the commands that are named; "" for where one is."""
 
 
 def troubles(now_ms: int, vitals: Vitals) -> list[Trouble]:
@@ -134,12 +137,16 @@ def troubles(now_ms: int, vitals: Vitals) -> list[Trouble]:
     if vitals.mistake:
         sentence = f"{vitals.mistake}. What was in force before stays in force."
         found.append(Trouble("mistake", "", S2, "The configuration has a mistake", sentence, _MISTAKE_NEXT))
-    return found
+    where = in_monitor(vitals.monitor)
+    return [trouble._replace(next=trouble.next.replace(_WHERE, where)) for trouble in found]
 
 
-def alerts(found: Iterable[Trouble], channels: Sequence[str], now_ms: int) -> list[NewAlert]:
-    """The alerts that tell of troubles, over these channels; of a channel that fails over the others, if there are."""
-    return [_alert(trouble, channels, now_ms) for trouble in found]
+def alerts(found: Iterable[Trouble], channels: Sequence[str], now_ms: int, monitor: str = "") -> list[NewAlert]:
+    """The alerts that tell of troubles, over these channels; of a channel that fails over the others, if there are.
+
+    monitor: its folder.
+    """
+    return [_alert(trouble, channels, now_ms, monitor) for trouble in found]
 
 
 # Logs ---------------------------------------------------------------------------------------------------------------
@@ -221,10 +228,10 @@ def _of_setup(vitals: Vitals) -> Iterable[Trouble]:
     """What is configured can tell nobody of anything."""
     if vitals.followed == 0:
         yield Trouble("no-log", "", S2, "No log is read", "There is no log in which anything could be found.",
-                      "Add one: `ctlog-monitor logs add URL --key KEY`.")  # fmt: skip
+                      "Add one: `ctlog-monitor logs add{-d} URL --key KEY`.")  # fmt: skip
     if vitals.items == 0:
         yield Trouble("no-item", "", S3, "Nothing is watched", "Nobody is told of any certificate.",
-                      "Say what is yours: `ctlog-monitor watch add NUMBER`.")  # fmt: skip
+                      "Say what is yours: `ctlog-monitor watch add{-d} NUMBER`.")  # fmt: skip
     if vitals.roots == 0:
         yield Trouble("no-roots", "", S3, "No root is accepted",
                       "Without [[roots]] no issuer is known, and every certificate seems to come from nowhere.",
@@ -263,12 +270,13 @@ def _of_sources(now_ms: int, sources: Mapping[str, Failure]) -> Iterable[Trouble
             yield Trouble("source", name, severity, f"{say(name)} cannot be used", sentence, _SOURCE_NEXT)
 
 
-def _alert(trouble: Trouble, channels: Sequence[str], now_ms: int) -> NewAlert:
+def _alert(trouble: Trouble, channels: Sequence[str], now_ms: int, monitor: str) -> NewAlert:
     body = {
         "kind": HEALTH,
         "trouble": trouble.kind,
         "reason": trouble.reason,
         "next": trouble.next,
+        "monitor": monitor,
         "log": {"id": trouble.about.hex()} if trouble.about else None,
         "seen_ms": now_ms,
     }
@@ -288,6 +296,8 @@ def _alert(trouble: Trouble, channels: Sequence[str], now_ms: int) -> NewAlert:
     )
 
 
+# What is to be done. `{-d}` stands where a command names the monitor's folder.
+_WHERE = "{-d}"
 _UNREACHABLE_NEXT = (
     "Look whether the network here is well, and whether others reach the log. What it takes in meanwhile is read when "
     "it answers again: nothing is passed over, but it is told late."
@@ -296,7 +306,9 @@ _STORE_NEXT = (
     "Make room on the disk of the state, or mend it. Nothing is passed over: it goes on by itself where it stopped. "
     "Until then nobody is told of any certificate."
 )
-_HOMELESS_NEXT = "Write the channel into monitor.toml, or say who is told: `ctlog-monitor watch add ... --tell NAME`."
+_HOMELESS_NEXT = (
+    "Write the channel into monitor.toml, or say who is told: `ctlog-monitor watch add{-d} ... --tell NAME`."
+)
 _KEY_NEXT = (
     "Compare the key and the origin in monitor.toml with those that the log's operator publishes. If they are right, "
     "somebody else answers in the log's place. Nothing is read meanwhile."
@@ -306,15 +318,16 @@ _SILENT_NEXT = "Ask its operator whether the log has ended. If so, see where its
 _BEHIND_NEXT = "Until it is read to its end, certificates may stand there of which nobody was told. It goes on."
 _UNPROVEN_NEXT = "Ask the log's operator for a head: an entry that no head covers can still be withdrawn."
 _GAP_NEXT = "Owners may be concerned by these entries. What was served instead was told: ask the log's operator."
-_CHANNEL_NEXT = "Mend it, and try it with `ctlog-monitor test`. Messages are kept and tried again."
-_DEAD_NEXT = "Mend the channel, then send them again: `ctlog-monitor alerts resend`. `status` names them."
+_CHANNEL_NEXT = "Mend it, and try it with `ctlog-monitor test{-d}`. Messages are kept and tried again."
+_DEAD_NEXT = "Mend the channel, then send them again: `ctlog-monitor alerts resend{-d}`. `status` names them."
 _TAKEN_NEXT = (
-    "The configuration has no such channel any more. `ctlog-monitor alerts resend` sends them over those that there "
-    "are."
+    "The configuration has no such channel any more. `ctlog-monitor alerts resend{-d}` sends them over those that "
+    "there are."
 )
 _SOURCE_NEXT = "What it said before stays in force. See whether the URL or file is still right."
 _LOST_NEXT = (
-    "Find out why. It is followed until the list says that it has ended, or you do: `ctlog-monitor logs remove LOG`."
+    "Find out why. It is followed until the list says that it has ended, or you do: "
+    "`ctlog-monitor logs remove{-d} LOG`."
 )
 _MISTAKE_NEXT = "Correct the file: it is read again by itself."
 _ASK_US = "It is tried again by itself. If it stays, it is a fault of the monitor: report it, with this sentence."

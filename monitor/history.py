@@ -34,7 +34,7 @@ TAIL_RECORDS = 1 << 17
 FAN_IN = 8
 """Runs of one size that are merged into the next."""
 
-_ANEW = "fill a new one with `ctlog-monitor backfill --history`"
+_ANEW = "fill a new one with `ctlog-monitor backfill -d DIR --history`"
 _MANIFEST = "manifest"
 _NAMES = "names"
 

@@ -34,11 +34,15 @@ class Writer:
         config = self._setup().config
         return config.operators or tuple(config.channels)
 
+    def monitor(self) -> str:
+        """The monitor's folder, for commands that find it from anywhere."""
+        return str(self._setup().folder.absolute())
+
     def write(self, entry: Entry, hit: Hit | None, verdict: Verdict, context: Context) -> NewAlert:
         """The alert that a verdict calls for. What is for information only is kept, and nobody is told."""
         setup = self._setup()
         alert = make_alert(
-            entry, hit, verdict, context, contacts=setup.trust.contacts, monitor=str(setup.folder.absolute())
+            entry, hit, verdict, context, contacts=setup.trust.contacts, monitor=self.monitor()
         )
         channels = alert.channels if verdict.to == OWNER and alert.channels else self.operators()
         return NewAlert(
@@ -65,6 +69,7 @@ class Writer:
             "kind": HEALTH,
             "reason": f"Entry {place.index} of {place.log_name} could not be judged: {error!r}"[:500],
             "next": "This is a fault of the monitor. Look at the entry yourself: it may concern anybody. Report it.",
+            "monitor": self.monitor(),
             "log": {"id": place.log_id.hex(), "name": place.log_name, "index": place.index, "proven_in": place.proven},
             "leaf": b64encode(leaf[:MAX_LEAF]).decode(),
         }

@@ -14,7 +14,7 @@ from ctlog.cli.output import Progress, json_option, progress, say, say_error, sa
 from ctlog.errors import NotFoundError, UsageError
 from monitor.cli.alive import ask
 from monitor.cli.logs import parse_begin
-from monitor.cli.place import folder_option, now_ms, with_state
+from monitor.cli.place import folder_option, in_folder, now_ms, with_state
 from monitor.cli.watched import read_watched
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ def backfill(
     elif not asked.runs:
         say("Noted. No monitor runs at present: it is done when one does.")
     else:
-        say("Done; `ctlog-monitor alerts list` shows what it found." if wait else "Noted; see `ctlog-monitor status`.")
+        where = in_folder(folder)
+        say(f"Done; `ctlog-monitor alerts list{where}` shows what it found." if wait
+            else f"Noted; see `ctlog-monitor status{where}`.")  # fmt: skip
     return 0
 
 

@@ -144,12 +144,13 @@ def _reasons(found: Found) -> list[dict[str, Any]]:
 def _stored_reasons(found: Found) -> list[dict[str, Any]]:
     from monitor.health import PREFIX, Vitals, troubles
 
+    monitor = "" if found.folder == Path() else str(found.folder)
     vitals = Vitals(
         logs=found.logs, gaps=found.gaps, channels=found.channels, configured=found.configured, items=found.items,
-        followed=len(found.logs), roots=found.roots, mistake=found.mistake, added_ms=found.added_ms,
-        began_ms=0 if found.alive.runs else now_ms(),
+        followed=len(found.logs), roots=found.roots, mistake=found.mistake,
+        added_ms=found.added_ms, began_ms=0 if found.alive.runs else now_ms(), monitor=monitor,
     )  # fmt: skip
-    now = troubles(now_ms(), vitals)
+    now, where = troubles(now_ms(), vitals), in_folder(found.folder)
     reasons: list[dict[str, Any]] = [
         {"kind": each.kind, "severity": each.severity, "summary": each.summary, "sentence": each.reason,
          "next": each.next}
@@ -163,7 +164,7 @@ def _stored_reasons(found: Found) -> list[dict[str, Any]]:
     for alert in found.lies:
         reasons.append({"kind": alert.rule, "severity": alert.severity, "summary": alert.summary,
                         "sentence": "It was told, and nobody has answered.",
-                        "next": f"Look at it: ctlog-monitor alerts show {short_id(alert.id)}"})  # fmt: skip
+                        "next": f"Look at it: ctlog-monitor alerts show{where} {short_id(alert.id)}"})  # fmt: skip
     return reasons
 
 
@@ -212,7 +213,7 @@ def _say_channels(found: Found) -> None:
         gone = "" if channel.name in found.configured else "no longer configured; "
         say(f"Channel {channel.name}: {gone}{last}{waiting}{dead}{failing}")
     for name in sorted(found.configured - {channel.name for channel in found.channels}):
-        say(f"Channel {name}: nothing yet; `ctlog-monitor test` tries it")
+        say(f"Channel {name}: nothing yet; `ctlog-monitor test{in_folder(found.folder)}` tries it")
     for message in found.dead:
         alert = message.alert
         say(f"  given up  {message.channel}: {short_id(alert.id)}  {alert.summary}: {message.last_error}")
@@ -225,7 +226,7 @@ def _say_alerts(found: Found) -> None:
         return
     parts = ", ".join(f"{count:,} S{severity}" for severity, count in sorted(found.open_alerts.items()))
     wait = "alert waits" if total == 1 else "alerts wait"
-    say(f"{total:,} {wait} for an answer ({parts}); ctlog-monitor alerts list --status new")
+    say(f"{total:,} {wait} for an answer ({parts}); ctlog-monitor alerts list{in_folder(found.folder)} --status new")
     for alert in found.newest:
         say(f"  {short_id(alert.id)}  {when(alert.created_ms)}  {alert.summary}")
 

@@ -16,7 +16,7 @@ from ctlog.cli.many import ManyCommand
 from ctlog.cli.output import json_option, say, say_json
 from ctlog.errors import NotFoundError, UsageError
 from monitor.cli.described import check_tables, count, described, given_tables, hint
-from monitor.cli.place import find_place, folder_option, now_ms, with_state
+from monitor.cli.place import find_place, folder_option, in_folder, now_ms, with_state
 from monitor.cli.watch_try import try_
 from monitor.cli.watched import items_word, names_in_file, read_watched, say_items
 
@@ -103,7 +103,7 @@ def list_(folder: Path, names: tuple[str, ...], everything: bool, as_json: bool)
         else:
             say_items(name, source, items, None if everything else SHOWN)
     if not found and not as_json:
-        say("Nothing is watched: ctlog-monitor watch add +12025550123")
+        say(f"Nothing is watched: ctlog-monitor watch add{in_folder(folder)} +12025550123")
     return 0
 
 

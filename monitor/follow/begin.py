@@ -45,6 +45,8 @@ async def begin(log: Followed, state: State, start: Start, now_ms: int) -> LogRo
     if known is None:
         position = Position() if start == FIRST else await _position(log, start, now_ms)
         await state.logs.add(log.log_id, log.name, log.url, position, now_ms)
+        if position.trusted is not None:
+            await state.logs.answered(log.log_id, log.policy.open(position.trusted), now_ms)
         known = await state.logs.get(log.log_id)
         assert known is not None
     return known

@@ -50,6 +50,8 @@ class Surroundings(NamedTuple):
     digest_hour: Callable[[], int]
     others: Callable[[str], Sequence[str]]
     told: Callable[[], None]
+    monitor: str = ""
+    """The monitor's folder, for the commands that are named."""
 
 
 class Courier:
@@ -198,7 +200,7 @@ class Courier:
         """Dead letters, and in the same transaction the word about them, and the alerts themselves, for others."""
         name, now_ms = self.channel.name, self._around.now_ms()
         others = list(self._around.others(name))
-        word = dead_word(name, rows, why, others, now_ms)
+        word = dead_word(name, rows, why, others, now_ms, self._around.monitor)
         self._around.says("error", name, f"{len(rows):,} messages are given up: {why}")
         await self._outbox.dead_letter([row.id for row in rows], why, now_ms, [word], others)
         self._around.told()

@@ -35,14 +35,15 @@ class Teller:
     """Delivers what is in the outbox, for ever.
 
     channels: what is configured now, asked again at every look. says(level, who, sentence): for the daemon's own
-    output. operators: the channels of whoever runs this. sleep, jitter, look_s: tests bring theirs.
+    output. operators: the channels of whoever runs this. monitor: its folder. sleep, jitter, look_s:
+    tests bring theirs.
     """
 
     def __init__(
         self, state: State, channels: Callable[[], Mapping[str, Channel]], now_ms: Callable[[], int],
         says: Callable[[str, str, str], None], *, operators: Callable[[], Sequence[str]] = tuple,
         digest_hour: Callable[[], int] = lambda: 8, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        jitter: Callable[[], float] = random.random, look_s: float = LOOK_S,
+        jitter: Callable[[], float] = random.random, look_s: float = LOOK_S, monitor: str = "",
     ) -> None:  # fmt: skip
         self._state = state
         self._channels = channels
@@ -51,7 +52,7 @@ class Teller:
         self._operators = operators
         self._sleep = sleep
         self._look_s = look_s
-        self._around = Surroundings(state, now_ms, jitter, says, digest_hour, self._others, self.wake)
+        self._around = Surroundings(state, now_ms, jitter, says, digest_hour, self._others, self.wake, monitor)
         self._couriers: dict[str, tuple[Courier, asyncio.Event, asyncio.Task[None]]] = {}
         self._news = asyncio.Event()
         self._reminded_ms = -REMIND_EVERY_MS
@@ -142,7 +143,7 @@ class Teller:
         why = "it is not in the configuration any more"
         instead = f"they go to {', '.join(others)}" if others else "there is no other channel: they are given up"
         self._says("warning", name, f"{len(rows):,} messages wait for this channel, and {why}: {instead}")
-        word = dead_word(name, rows, why, others, now_ms)
+        word = dead_word(name, rows, why, others, now_ms, self._around.monitor)
         status = CANCELLED if others else DEAD
         await self._state.outbox.dead_letter([row.id for row in rows], why, now_ms, [word], others, status)
         self.wake()

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from monitor.alert_text import in_monitor
 from monitor.rules.values import DAY_MS, say
 from monitor.state.rows import HEALTH, OPERATOR, S1, S2, NewAlert, OutboxRow, short_id
 
@@ -17,11 +18,15 @@ NAMED = 50
 """Alerts that a word lists."""
 
 
-def dead_word(channel: str, rows: Sequence[OutboxRow], why: str, others: Sequence[str], now_ms: int) -> NewAlert:
+def dead_word(
+    channel: str, rows: Sequence[OutboxRow], why: str, others: Sequence[str], now_ms: int, monitor: str = ""
+) -> NewAlert:
     """The word about messages that nobody tries any more: one for each channel, reason and day.
 
-    others: the channels that are told of it; they get the alerts themselves too.
+    others: the channels that are told of it; they get the alerts themselves too. monitor: its folder, for the
+    commands that are named.
     """
+    where = in_monitor(monitor)
     worst = min((row.alert.severity for row in rows), default=S2)
     named = [{"id": row.alert.id, "severity": row.alert.severity, "summary": row.alert.summary} for row in rows[:NAMED]]
     told = f"They were sent over {', '.join(others)} instead." if others else "There is no other channel to send them."
@@ -31,9 +36,10 @@ def dead_word(channel: str, rows: Sequence[OutboxRow], why: str, others: Sequenc
         "kind": HEALTH,
         "reason": f"The channel {say(channel)} got none of {len(rows):,} messages: {_end(why)} {told}{listed}",
         "next": (
-            "Tell those who rely on this channel what stands above. Repair it, try it with `ctlog-monitor test`, and "
-            "look at `ctlog-monitor status`."
+            "Tell those who rely on this channel what stands above. Repair it, try it with "
+            f"`ctlog-monitor test{where}`, and look at `ctlog-monitor status{where}`."
         ),
+        "monitor": monitor,
         "channel": channel,
         "alerts": named,
         "count": len(rows),

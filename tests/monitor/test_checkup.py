@@ -30,7 +30,7 @@ class Kit:
         self.around = {
             "specs": {LOG: SPEC}, "lost": [], "configured": frozenset(("mail",)), "operators": ("mail", "ops"),
             "sources": {}, "parts": {}, "mistake": "", "items": 1, "roots": 1, "listed": False,
-            "store": None, "homeless": [],
+            "store": None, "homeless": [], "monitor": "/srv/m",
         }  # fmt: skip
         names = [name for name in Surroundings._fields if name != "unstored"]
         around = Surroundings(**{name: lambda name=name: self.around[name] for name in names})

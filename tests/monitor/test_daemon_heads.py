@@ -107,3 +107,17 @@ async def test_a_head_of_a_cache_is_none(kit, sim):
 
         await kit.until(is_settled)
         assert await kit.alerts(kind="misbehaviour") == []
+
+
+async def test_a_log_that_is_read_is_not_said_to_have_given_no_head(kit, sim):
+    """What was so a moment ago, before the log was asked, is not shown beside what was read meanwhile."""
+    kit.unreachable[sim.policy.key.log_id] = TransportError("no such host")
+    async with kit.running() as daemon:
+        assert [trouble.kind for trouble in await daemon.troubles()] in (["no-head"], ["unreachable"])
+        kit.unreachable.clear()
+        await kit.caught_up()
+
+        async def is_well():
+            return not (await daemon.status()).troubles
+
+        await kit.until(is_well)  # and the clock of this test stands still

@@ -3,6 +3,7 @@ well, and nothing is called what it is not."""
 
 import dataclasses
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -212,6 +213,22 @@ def test_alerts():
     assert body["reason"]
     assert body["next"]
     assert body["log"]["id"] == ID.hex()
+
+
+def test_a_command_that_is_named_works_where_it_is_copied_to():
+    """For whoever is told, and stands in any folder; and for `status`, which is called where the monitor is."""
+    every = [*(options for _, options in AT_ONCE), *(made(0) for _, made, _ in LASTING), {"followed": 0}, {"items": 0}]
+    named = set()
+    for options in every:
+        for folder, where in (("/srv/a monitor", " -d '/srv/a monitor'"), ("", "")):
+            for trouble in troubles(NOW, vitals(**options, monitor=folder)):
+                assert "{" not in trouble.next
+                for command in re.findall(r"`ctlog-monitor ([a-z]+(?: [a-z]+)?)([^`]*)`", trouble.next):
+                    named.add(command[0])
+                    assert command[1].startswith(where), trouble.next
+    assert named == {"logs add", "watch add", "test", "alerts resend", "logs remove"}
+    (alert,) = alerts(troubles(NOW, vitals(channel={"dead": 1}, monitor="/srv/m")), ("mail",), NOW, "/srv/m")
+    assert json.loads(alert.body)["monitor"] == "/srv/m"
 
 
 @given(st.text(), st.text())

@@ -27,7 +27,7 @@ def test_each_is_tried_and_told(monitor: Monitor) -> None:
     assert monitor.here("test", "first").out.startswith("taken   first")
     out = monitor.here("status", code=1).out
     assert "Channel first: delivered 20" in out
-    assert "Channel second: nothing yet; `ctlog-monitor test` tries it" in out
+    assert f"Channel second: nothing yet; `ctlog-monitor test -d {monitor.folder}` tries it" in out
     (value,) = monitor.here("test", "first", "--json").lines
     assert (value["channel"], value["error"]) == ("first", "")
 

@@ -36,7 +36,7 @@ def test_all_is_well(running: Monitor) -> None:
     out = running.here("status").out
     assert out.startswith("All is well: 1 item watched on 1 log.\n")
     assert "a log (https://log.example/)\n  read      0 of 0 entries\n" in out
-    assert "Channel screen: nothing yet; `ctlog-monitor test` tries it" in out
+    assert f"Channel screen: nothing yet; `ctlog-monitor test -d {running.folder}` tries it" in out
     assert "No alert waits for an answer." in out
     (value,) = running.here("status", "--json").lines
     assert (value["ok"], value["running"], value["items"], value["reasons"]) == (True, True, 1, [])
@@ -78,7 +78,7 @@ def test_a_log_that_lied_is_not_well_until_somebody_answers(
 ) -> None:
     monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
     running.state(lambda state: state.alerts.raise_all([alert("lie", kind="misbehaviour", channels=())], 1))
-    assert "ctlog-monitor alerts show lie-0123" in running.here("status", code=1).out
+    assert f"ctlog-monitor alerts show -d {running.folder} lie-0123" in running.here("status", code=1).out
     running.here("alerts", "ack", "lie")
     assert "! S1" not in running.here("status", code=1).out
 

@@ -122,3 +122,14 @@ async def test_begin_at_a_date(form, tmp_path):
         row = await begin(followed(sim, form), state, START_MS + 10 * SLACK_MS, sim.now_ms)
         assert row.start == (90 if form == TILES else 80)
         assert row.position.frontier == frontier(sim, row.start)
+
+
+@FORMS
+async def test_whoever_begins_at_the_newest_has_met_the_log(tmp_path, form):
+    """Else its row would say for a moment that there is not one head of it."""
+    sim = Simulator()
+    sim.grow(50)
+    make_state(tmp_path, 0)
+    async with State.open(tmp_path) as state:
+        row = await begin(followed(sim, form), state, NEWEST, sim.now_ms)
+    assert (row.head_size, row.head_ms, row.last_contact_ms) == (50, sim.head.timestamp_ms, sim.now_ms)

@@ -16,7 +16,9 @@ def test_it_names_the_channel_the_reason_and_the_alerts():
     assert "mail got none of 2 messages: the server answered 500. They were sent over pager instead." in body["reason"]
     assert "alert number 2" in body["reason"]
     assert [each["id"] for each in body["alerts"]] == [f"{number:064x}" for number in (1, 2)]
-    assert "ctlog-monitor test" in body["next"]
+    assert "`ctlog-monitor test`, and look at `ctlog-monitor status`" in body["next"]
+    elsewhere = json.loads(dead_word("mail", rows, "x", [], MORNING, "/srv/m").body)["next"]
+    assert "`ctlog-monitor test -d /srv/m`, and look at `ctlog-monitor status -d /srv/m`" in elsewhere
 
 
 def test_there_may_be_nobody_else():
