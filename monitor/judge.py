@@ -10,7 +10,7 @@ scope: the rules, and what an alert says (`monitor.alert`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from monitor.context import Past, authorised_for, events_for
 from monitor.entry import Entry, Place, Trust
 from monitor.follow.followed import Clock
 from monitor.follow.watch import Found
+from monitor.items import ANYTHING, GROUP
 from monitor.rules import next_profile, verdicts
 from monitor.rules.baseline import EMPTY_PROFILE, Profile, format_profile, parse_profile
 from monitor.rules.values import OWNER, S4, Context, Snapshot
@@ -99,8 +100,8 @@ class StateJudge:
     ) -> None:  # fmt: skip
         """See Judge."""
         entry, snapshots = case
-        hits: list[Hit | None] = []
-        hits += [hit for hit in self._watchlist().match(entry) if only is None or hit.item.id in only]
+        watchlist = self._watchlist()
+        hits: list[Hit | None] = [*_newly_watched(watchlist.match(entry), only, watchlist)]
         if only is not None and not hits:
             return
         await self._begin(found)
@@ -225,6 +226,18 @@ class StateJudge:
             if each.thread == thread and each.item in items:
                 told.setdefault((each.item, each.addressee), []).append(Told(each.id, each.severity))
         return told
+
+
+def _newly_watched(hits: Sequence[Hit], only: frozenset[str] | None, watchlist: Watchlist) -> Iterator[Hit]:
+    """The hits of these items; None: all. One hit for a group, or for whoever may be concerned, is for what is newly
+    watched in that group, and so for its last item: it is no member of the list itself."""
+    groups = {name.partition("/")[0] for name in only or ()}
+    for hit in hits:
+        item = hit.item
+        if only is None or item.id in only:
+            yield hit
+        elif item.kind in (GROUP, ANYTHING) and item.group.name in groups:
+            yield hit._replace(item=replace(item, added_ms=watchlist.since(item.group).last_ms))
 
 
 def _joined(alert: NewAlert, told: Sequence[Told]) -> NewAlert:

@@ -18,7 +18,7 @@ from monitor.entry import Entry, Place, Trust, read_entry
 from monitor.follow.followed import Clock, Followed
 from monitor.follow.issuers import Issuers, chain_keys, precertificates
 from monitor.history import History
-from monitor.items import Item
+from monitor.items import HOLDER, ISSUER, KEY, Item
 from monitor.replay import Judged, dry_run
 
 MOST = 512
@@ -44,12 +44,16 @@ class Rehearsed(NamedTuple):
 
 def find_places(items: Iterable[Item], history: History, *, most: int = 0) -> tuple[list[Claimed], bool]:
     """Where the history has claims about these items, in the order of logging: the newest `most` (else MOST) of each;
-    and whether there are more."""
+    and whether there are more. The same of entries that may concern any number or code."""
     past = Past(history, {})
     chosen: set[Claimed] = set()
     more = False
-    for item in items:
-        found = {place for piece in past.places(item) for place in piece}
+    items = list(items)
+    pieces = [past.places(item) for item in items]
+    if any(item.kind not in (HOLDER, ISSUER, KEY) for item in items):
+        pieces.append(past.unindexable())
+    for each in pieces:
+        found = {place for piece in each for place in piece}
         newest = sorted(found, key=lambda place: (place.logged_ms, place.log_index))[-(most or MOST) :]
         more |= len(newest) < len(found)
         chosen.update(newest)

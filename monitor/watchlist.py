@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
-from ctlog.errors import UsageError
 from ctlog.tn.labels import ONE, PREFIX, SPC, UNINDEXABLE, Label, fold_code
 from ctlog.tn.national import ACCIDENTAL, INTENDED, regions_of
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber, interval
@@ -32,11 +31,11 @@ from monitor.holder import bucket, holder_name, normalise, organisation, same_ho
 from monitor.hot import HOT
 from monitor.items import ANYTHING, CODE, GROUP, HOLDER, ISSUER, KEY, NUMBER, RANGE, Group, Item, prefix_blocks
 from monitor.items import PREFIX as PREFIX_ITEM
-from monitor.number_index import NumberIndex, RangeIndex, append_row, point, span_of
+from monitor.number_index import point
 from monitor.reading_roles import EXACT, UNREADABLE, Dialling, dialling_of, reading_role
+from monitor.watch_columns import OTHER, Times, sort_out
 
 MANY = 64  # items of one group that one claim touches before they are told of together
-_OTHER = 1 << 31  # an owner of spans from here on is an item, the others are groups
 _CACHED = 65536
 _RANK = {EXACT: 0, INTENDED: 1, ACCIDENTAL: 1, UNREADABLE: 2}
 
@@ -62,10 +61,9 @@ class Watchlist:
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
         """items: each kind as often as wanted; ids must differ. Raises: UsageError."""
-        self._groups: list[Group] = []
-        self._others: list[Item] = []  # all items but numbers and ranges, of which there are many
-        self._numbers, self._ranges = _sorted_out(items, self._groups, self._others)
-        self._plain = array("I", (at for at, owner in enumerate(self._ranges.owners) if owner < _OTHER))
+        self._columns = sort_out(items)
+        self._numbers, self._ranges, self._groups, self._others = self._columns
+        self._plain = array("I", (at for at, owner in enumerate(self._ranges.owners) if owner < OTHER))
         self._sort_others()
         # A group of nothing but codes has no part in other trust domains; numbers, names and keys are the same in all.
         self._everywhere = {id(item.group) for item in self._others if item.kind != CODE}
@@ -77,6 +75,7 @@ class Watchlist:
         self._labels: dict[tuple[Label, ...], bool] = {}
         self._subjects: dict[bytes, bool] = {}
         self._issuers: dict[bytes, bool] = {}
+        self._times: Sequence[Times] = ()
 
     def _sort_others(self) -> None:
         self._by_code: dict[str, list[Item]] = {}
@@ -118,6 +117,12 @@ class Watchlist:
             self._ranges.added[at] = at_ms
         self._numbers.added[:] = array("Q", added_ms[numbers_at:])
         self._sort_others()
+        self._times = self._columns.times()
+
+    def since(self, group: Group) -> Times:
+        """Since when the items of one of its groups are watched."""
+        self._times = self._times or self._columns.times()
+        return self._times[self._order[id(group)]]
 
     # The hot path -----------------------------------------------------------------------------------------------------
 
@@ -212,7 +217,7 @@ class Watchlist:
         """Say whom an entry concerns: each item once, by the reading that says most; those it says least about last.
 
         Hits by claims come in the order of the entry's claims. One claim that touches more than 64 items of a group is
-        one hit for the group.
+        one hit for the group, which is watched since its first item is.
         """
         found: dict[str, Hit] = {}
         touching = self._touching(entry.identity.claims, EXACT)
@@ -227,7 +232,7 @@ class Watchlist:
                 is_possible = id(group) in self._everywhere or group.concerns(entry.trust_domain)
                 if group.tell not in told and is_possible:
                     told.add(group.tell)
-                    hit = Hit(Item(ANYTHING, group.name, group), None, UNREADABLE)
+                    hit = Hit(Item(ANYTHING, group.name, group, self.since(group).first_ms), None, UNREADABLE)
                     found[hit.item.id] = hit
         return sorted(found.values(), key=lambda hit: _RANK[hit.reading])
 
@@ -275,7 +280,8 @@ class Watchlist:
         many = self._crowds(places, spans) if len(places) + len(spans) > MANY else {}
         for at, count in many.items():
             group = self._groups[at]
-            yield Hit(Item(GROUP, group.name, group), claim, reading, hi - lo - 1, count)
+            item = Item(GROUP, group.name, group, self.since(group).first_ms)
+            yield Hit(item, claim, reading, hi - lo - 1, count)
         crowded = {id(self._groups[at]) for at in many}
         for item in (
             *map(self._spanned, spans),
@@ -292,7 +298,7 @@ class Watchlist:
 
     def _count(self, numbers: Iterable[int], spans: Iterable[int]) -> Counter[int]:
         counts, order = Counter(numbers), self._order
-        counts.update(owner if owner < _OTHER else order[id(self._others[owner - _OTHER].group)] for owner in spans)
+        counts.update(owner if owner < OTHER else order[id(self._others[owner - OTHER].group)] for owner in spans)
         return counts
 
     def crowd(self, item: Item) -> Item | None:
@@ -320,8 +326,8 @@ class Watchlist:
 
     def _spanned(self, at: int) -> Item:
         owner = self._ranges.owners[at]
-        if owner >= _OTHER:
-            return self._others[owner - _OTHER]
+        if owner >= OTHER:
+            return self._others[owner - OTHER]
         width, value = divmod(self._ranges.los[at], point(1, 0))
         block = NumberRange(str(value).zfill(width), self._ranges.his[at] - self._ranges.los[at])
         return Item(RANGE, block, self._groups[owner], self._ranges.added[at])
@@ -364,33 +370,3 @@ def _named(items: dict[str, list[Item]], name: str) -> list[Item]:
 
 def _is_excluded(item: Item, wanted: Claim) -> bool:
     return item.group.excludes(item.value if isinstance(item.value, TelephoneNumber) else wanted)
-
-
-def _sorted_out(items: Iterable[Item], groups: list[Group], others: list[Item]) -> tuple[NumberIndex, RangeIndex]:
-    """Tell numbers and spans of numbers from the rest; collect the groups, and all items but single numbers."""
-    numbers = array("Q"), array("I"), array("Q")
-    spans = array("Q"), array("Q"), array("I"), array("Q")
-    owners: dict[int, int] = {}
-    seen: set[str] = set()
-    for item in items:
-        owner = owners.get(id(item.group))
-        if owner is None:
-            if item.group.name in seen:
-                raise UsageError(f"two groups of the watch list have the name {item.group.name!r}")
-            owner = owners[id(item.group)] = len(groups)
-            seen.add(item.group.name)
-            groups.append(item.group)
-        value = item.value
-        if isinstance(value, TelephoneNumber):
-            append_row(numbers, point(len(value.digits), int(value.digits)), owner, item.added_ms)
-            continue
-        if isinstance(value, NumberRange):
-            append_row(spans, *span_of(value), owner, item.added_ms)
-            continue
-        if item.id in seen:
-            raise UsageError(f"{item.id} is in the watch list twice")
-        seen.add(item.id)
-        for block in prefix_blocks(value) if item.kind == PREFIX_ITEM and isinstance(value, str) else ():
-            append_row(spans, *span_of(block), _OTHER + len(others), 0)
-        others.append(item)
-    return NumberIndex(*numbers), RangeIndex(*spans)

@@ -48,7 +48,7 @@ PURE = re.compile(
     r"|ctlog\.sequencer\.plan"
     r"|monitor\.(alert_text|entry|glance|holder|salvage|rcs|rules(\..*)?|watchlist|alert|health|claims)"
     r"|monitor\.(new_config|watch_table|handed)|monitor\.follow\.aside"
-    r"|monitor\.(items|number_index|reading_roles|replay|toml_places|watch_file)"
+    r"|monitor\.(items|number_index|reading_roles|replay|toml_places|watch_columns|watch_file)"
     r"|monitor\.tell\.(backoff|letter|mail|plan|words)"
 )
 IMPURE = {

@@ -72,3 +72,23 @@ async def test_of_many_the_newest(read, monkeypatch):
     monkeypatch.setattr(module, "MOST", 2)
     places, more = find_places(HOME, history)
     assert ([place.log_index for place in places], more) == ([2, 4], True)
+
+
+@pytest.mark.parametrize("kind", ["numbers", "holders"])
+async def test_attack_what_can_say_nothing_is_tried_too(tmp_path, monkeypatch, kind):
+    """A certificate that no parser accepts may concern the number: it would be told, and so it is shown."""
+    sim = CertSim()
+    sim.add(123)
+    sim.submit_raw(b"\x30\x82junk")
+    sim.publish()
+    kit = DaemonKit(tmp_path, sim, watch='[[watch]]\nname = "x"\nnumbers = ["+449999999"]\n', monkeypatch=monkeypatch)
+    async with kit.running():
+        await kit.caught_up()
+    history = History(tmp_path / "state" / HISTORY, is_reader=True)
+    wanted = {"numbers": ["+12025550123"], "holders": ["Owner Inc"]}[kind]
+    items = parse_watch_table({"name": "mine", kind: wanted})
+    sources = {sim.policy.key.log_id: Source(followed(sim), sim.sign(2))}
+    found = await rehearse(items, history, sources, trust(), lambda: sim.now_ms)
+    history.close()
+    shown = {each.entry.index for each in found.verdicts}
+    assert (found.read, 1 in shown) == ((2, True) if kind == "numbers" else (1, False))

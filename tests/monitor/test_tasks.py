@@ -123,6 +123,86 @@ async def test_attack_a_number_hidden_among_more_than_a_label_each(kit):
     assert await kit.open_tasks() == []
 
 
+def many(count, name="home", channel="mail"):
+    """A watch list of so many numbers from +1 202 555 0000 on."""
+    numbers = ", ".join(f'"+1202555{at:04d}"' for at in range(count))
+    return f'[[watch]]\nname = "{name}"\ntell = ["{channel}"]\nnumbers = [{numbers}]\n'
+
+
+def wide(sim, serial=2, count=1000):
+    """Mallory's certificate for a range that holds all these numbers."""
+    who = Subject(issuance.name(O="Mallory"), Key.from_number(31).spki, sim.now_ms, sim.now_ms + DAY_MS, serial)
+    tbs = issuance.delegate_leaf(ROGUE, who, issuance.number_range("12025550000", count))
+    sim.submit([ROGUE.precertificate(tbs), *ROGUE.chain])
+    sim.publish()
+
+
+@pytest.mark.parametrize("count", [60, 65, 100])
+async def test_attack_a_range_over_all_of_somebody_s_numbers_before_he_watched_them(kit, count):
+    """One alert for each number, and from 65 on one for all of them: at enrolment as afterwards."""
+    sim = CertSim()
+    wide(sim)
+    await kit.kit.round(sim)
+    kit.kit.now_ms += 1000
+    await kit.enrol(kit.watch(many(count)))
+    await kit.tasks.work()
+    found = await kit.kit.alerts()
+    items = [f"home/number:+1202555{at:04d}" for at in range(count)] if count <= 64 else ["home/group"]
+    assert sorted(row.item for row in found) == items
+    assert {(row.rule, row.severity, row.addressee) for row in found} == {("T-12", S2, OWNER)}
+
+
+async def test_of_a_number_more_in_a_group_the_group_s_alert_counts_again(kit):
+    sim = CertSim()
+    wide(sim)
+    await kit.kit.round(sim)
+    before = kit.watch(many(70))
+    await kit.enrol(before)
+    await kit.tasks.work()
+    (first,) = await kit.kit.alerts()
+    await kit.memory.state.alerts.acknowledge(first.id, "me", "ours")
+    kit.kit.now_ms += DAY_MS
+    times = dict.fromkeys(before, first.created_ms)
+    items = parse_watch_file(many(71), added_ms=lambda name: times.get(name, kit.kit.now_ms))
+    kit.kit.watchlist = Watchlist(items)
+    await kit.enrol(["home/number:+12025550070"])
+    await kit.tasks.work()
+    (row,) = await kit.kit.alerts()
+    assert (row.rule, row.times_seen) == ("T-12", 2)
+
+
+async def test_attack_what_cannot_be_read_was_there_before_anybody_watched(kit):
+    """A list that no parser accepts, bytes that are no certificate: shown at enrolment to whomever it may concern."""
+    sim = CertSim()
+    who = Subject(issuance.name(O="Mallory"), Key.from_number(31).spki, sim.now_ms, sim.now_ms + DAY_MS, 5)
+    sim.submit_raw(ROGUE.certificate_for(ROGUE.leaf(who, [issuance.tn_auth_list(b"\x30\x82junk")])))
+    sim.submit_raw(b"\x30\x82junk")
+    sim.publish()
+    await kit.kit.round(sim)
+    kit.kit.now_ms += 1000
+    watched = kit.watch(WATCH + WATCH.replace("home", "office") + WATCH.replace("home", "away").replace("mail", "ops"))
+    await kit.enrol(watched)
+    await kit.tasks.work()
+    found = [row for row in await kit.kit.alerts() if row.addressee == OWNER]
+    assert sorted((row.item, row.log_index) for row in found) == [
+        (f"{name}/anything", index) for name in ("away", "home") for index in (0, 1)
+    ]  # fmt: skip
+    await kit.enrol(watched)
+    await kit.tasks.work()
+    assert len([row for row in await kit.kit.alerts() if row.addressee == OWNER]) == 4
+
+
+async def test_what_may_concern_anybody_is_not_shown_again_to_those_who_watched_before(kit):
+    sim = CertSim()
+    sim.submit_raw(b"\x30\x82junk")
+    sim.publish()
+    await kit.kit.round(sim)
+    both = kit.watch(WATCH + WATCH.replace("home", "away").replace("mail", "ops"))
+    await kit.enrol([each for each in both if each.startswith("away/")])
+    await kit.tasks.work()
+    assert [row.item for row in await kit.kit.alerts() if row.addressee == OWNER] == ["away/anything"]
+
+
 async def test_a_task_waits_until_its_items_are_watched(kit):
     """It is stored with their enrolment, a moment before the watch list is in force."""
     sim = CertSim()

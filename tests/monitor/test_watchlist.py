@@ -158,6 +158,20 @@ def test_claims_that_touch_many_items_are_one_hit_for_the_group():
     assert len(found) == MANY + 3
 
 
+def test_a_group_is_watched_since_its_first_item_is():
+    items = [Item(NUMBER, number(str(12025550000 + at)), MINE, 500 + at) for at in range(MANY + 1)]
+    watchlist = Watchlist([*items, Item(NUMBER, number("12025559999"), OTHER, 7)])
+    (hit,) = watchlist.match(logged(number_leaf([block("12025550000", 1000)])))
+    assert hit.item.added_ms == 500
+    assert watchlist.since(MINE) == (500, 500 + MANY)
+    watchlist.set_added(range(900, 900 - MANY - 2, -1))
+    (hit,) = watchlist.match(logged(number_leaf([block("12025550000", 1000)])))
+    assert hit.item.added_ms == 900 - MANY
+    unreadable = watchlist.match(read_entry(PLACE, b"\x30\x82junk"))
+    assert [(hit.item.id, hit.item.added_ms) for hit in unreadable] == [
+        ("mine/anything", 900 - MANY), ("other/anything", 899 - MANY)]  # fmt: skip
+
+
 def test_many_ranges_too():
     items = [Item(RANGE, block(str(12025550000 + 10 * at), 10), MINE) for at in range(MANY + 1)]
     (hit,) = Watchlist(items).match(logged(number_leaf([block("12025550000", 10000)])))
