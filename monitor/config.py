@@ -20,11 +20,13 @@ from typing import Any, NamedTuple
 
 from ctlog.errors import ConfigError, CtlogError, UsageError
 from ctlog.wire.rfc6962 import LogKey
+from ctlog.x509.der import oid
 from monitor.follow.begin import FIRST, NEWEST, Start
 from monitor.follow.followed import ENTRIES, TILES
 from monitor.toml_places import Path, find_place
 
 FILE_NAME = "monitor.toml"
+_OID = re.compile(r"([01]\.[0-9]|[01]\.[123][0-9]|2\.\d{1,9})(\.\d{1,39}){1,40}")
 Check = Callable[[str, Mapping[str, Any]], None]
 """(name of a channel, its table): raises UsageError, with `path` (a tuple of keys) where it knows which."""
 
@@ -84,9 +86,11 @@ SOURCES = (
     Key("crl", list, [], "https URLs of certificate revocation lists; empty: revocation is not looked at."),
     Key("codes", str, "", "A CSV table of codes and holders: a file or an https URL; empty: none."),
     Key("references", bool, False, "Whether scopes kept elsewhere are fetched from the URLs in certificates."),
+    Key("weak_keys", str, "", "A list of keys known to be weak: a file or an https URL with the SHA-256 of one "
+        "SubjectPublicKeyInfo a line, in hexadecimal; empty: none."),
     Key("every_s", int, 3600, "Seconds after which each is fetched again.", 60, 604800),
 )
-_TABLES = ("log", "log_list", "roots", "sources", "contacts", "channels")
+_TABLES = ("log", "log_list", "roots", "sources", "contacts", "attributes", "channels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +134,13 @@ class SourcesConfig:
     codes: str = ""
     references: bool = False
     every_s: int = 3600
+    weak_keys: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole file. Paths are as written, relative to the file's folder."""
+    """The whole file. Paths are as written, relative to the file's folder. attributes: what extensions are called by
+    which calls can be diverted or silenced, by OID (content octets)."""
 
     contact: str
     state: str
@@ -151,6 +157,7 @@ class Config:
     roots: tuple[RootsConfig, ...] = ()
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     contacts: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[bytes, str] = field(default_factory=dict)
     channels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -204,6 +211,7 @@ def _config(document: Mapping[str, Any], check_channel: Check) -> Config:
         roots=tuple(_roots(table, ("roots", at)) for at, table in enumerate(_tables(document, "roots"))),
         sources=_sources(document),
         contacts=contacts,
+        attributes=_attributes(document),
         channels=channels,
     )
 
@@ -315,7 +323,21 @@ def _sources(document: Mapping[str, Any]) -> SourcesConfig:
     for at, url in enumerate(read["crl"]):
         if not url.startswith("https://"):
             raise _MistakeError("only https URLs are fetched", ("sources", "crl", at))
-    return SourcesConfig(tuple(read["crl"]), read["codes"], read["references"], read["every_s"])
+    return SourcesConfig(
+        tuple(read["crl"]), read["codes"], read["references"], read["every_s"], read["weak_keys"]
+    )
+
+
+def _attributes(document: Mapping[str, Any]) -> Mapping[bytes, str]:
+    attributes: dict[bytes, str] = {}
+    for dotted, name in _table(document, "attributes").items():
+        if not _OID.fullmatch(dotted):
+            sentence = f"{dotted!r} is no OID in quotation marks, such as \"1.3.6.1.4.1.99999.1\""
+            raise _MistakeError(sentence, ("attributes", dotted), of_key=True)
+        if not isinstance(name, str) or not name.strip():
+            raise _MistakeError("an attribute has a name, such as \"a place for calls (CPS)\"", ("attributes", dotted))
+        attributes[oid(dotted)] = name.strip()
+    return attributes
 
 
 # Tables and keys ------------------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ class Daemon:
         past = Past(self.history, stored)
         judge = self._judge = StateJudge(
             state, past, self._sources, lambda: self.watchlist, lambda: self.setup.trust, self._writer.write,
-            self._writer.fault, now_ms, wake=self._told,
+            self._writer.fault, now_ms, wake=self._told, attributes=lambda: self.setup.config.attributes,
         )  # fmt: skip
         self._shared = Shared(
             judge, self.history, lambda: self.watchlist, lambda: self.setup.trust, lambda: self.following.logs, now_ms,

@@ -10,7 +10,7 @@ scope: the rules, and what an alert says (`monitor.alert`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -59,10 +59,13 @@ class StateJudge:
         self, state: State, past: Past, sources: Sources, watchlist: Callable[[], Watchlist],
         trust: Callable[[], Trust], write: Write, write_fault: Callable[[Place, bytes, Exception], list[NewAlert]],
         now_ms: Clock, *, wake: Callable[[], None] = lambda: None,
+        attributes: Callable[[], Mapping[bytes, str]] = dict,
     ) -> None:  # fmt: skip
-        """`wake` is called when alerts were stored here, before the position passed what raised them."""
+        """`attributes`: as in `Context`. `wake` is called when alerts were stored here, before the position passed what
+        raised them."""
         self._state = state
         self._wake = wake
+        self._attributes = attributes
         self._past = past
         self._sources = sources
         self._watchlist = watchlist
@@ -117,6 +120,8 @@ class StateJudge:
             has_roots=len(self._trust().roots) > 0,
             filling=filling,
             was_there=was_there,
+            weak_keys=self._sources.known.weak_keys,
+            attributes=self._attributes(),
         )
         for at in range(0, max(len(hits), 1), HELD):
             if len(found.alerts) >= HELD:

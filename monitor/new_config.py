@@ -53,6 +53,8 @@ def new_config(contact: str) -> str:
         _table("[sources]", SOURCES),
         _rule("how an issuer is reached, for alerts"),
         '# [contacts]\n# "Example CA Inc" = "https://ca.example/report"\n',
+        _rule("attributes of certificates that can divert or silence calls: their OID, and a name"),
+        '# [attributes]\n# "1.3.6.1.4.1.99999.1" = "a place where calls are kept (CPS)"\n',
     ]
     return "\n".join(parts)
 

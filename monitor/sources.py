@@ -1,6 +1,7 @@
-"""What stands outside of the logs and says more about them: revocation lists, a table of codes, scopes by reference.
+"""What stands outside of the logs and says more about them: revocation lists, a table of codes, lists of weak keys,
+scopes by reference.
 
-In scope: three sources, each off until it is switched on; fetching them from URLs that strangers choose, through
+In scope: four sources, each off until it is switched on; fetching them from URLs that strangers choose, through
 `ctlog.client.guarded` only; reading them as far as can be; archiving every version, with the hash and the time. Out of
 scope: what follows from them (`monitor.rules`), and opening anything that nobody switched on.
 
@@ -13,9 +14,11 @@ import asyncio
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
 
@@ -39,6 +42,8 @@ MAX_CODES = 1 << 20
 MAX_VERSIONS = 64
 """Versions of what stood at one reference that a judgement looks at."""
 
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
+Listed = TypeVar("Listed")
 Place = tuple[bytes, int]
 """A log's id, and the index of an entry there."""
 Rejudge = Callable[[Sequence[Place]], Awaitable[None]]
@@ -51,7 +56,7 @@ class Known:
     """What the sources say now; None for those that are switched off or were never read.
 
     revoked: since when, by certificate; the same with keys in `revocations`. codes: code -> holder.
-    errors: what could not be fetched or read, and why.
+    errors: what could not be fetched or read, and why. weak_keys: SHA-256 of each SubjectPublicKeyInfo.
     """
 
     revoked: Mapping[Serial, int] | None = None
@@ -59,6 +64,7 @@ class Known:
     codes: Mapping[str, str] | None = None
     table: CodeTable | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
+    weak_keys: frozenset[bytes] = frozenset()
 
 
 class Sources:
@@ -78,17 +84,19 @@ class Sources:
         self._lists = {url: revoked for url, revoked in self._lists.items() if url in config.crl}
         codes, table = (self.known.codes, self.known.table) if config.codes else (None, None)
         revoked, revocations = (self.known.revoked, self.known.revocations) if config.crl else (None, None)
-        self.known = Known(revoked, revocations, codes, table)
+        weak_keys = self.known.weak_keys if config.weak_keys else frozenset()
+        self.known = Known(revoked, revocations, codes, table, weak_keys=weak_keys)
 
     async def refresh(self, now_ms: int, rejudge: Rejudge) -> None:
         """Fetch everything again: lists, the table, and the references of certificates that are valid still.
 
         `rejudge` is given where the certificates stand that are to be judged again: they, or their keys, were revoked
-        since, or something else stands at their reference. After a crash it is given them once more.
+        since, their keys were found to be weak, or something else stands at their reference. After a crash it is given
+        them once more.
         """
-        before = self.known.revoked or {}
+        before, weak = self.known.revoked or {}, self.known.weak_keys
         await self._refresh(now_ms)
-        places = await self._revoked_since(before)
+        places = await self._revoked_since(before) | await self._weak_since(weak)
         judged: dict[str, bytes] = {}
         for url in await self._state.answers.references(now_ms) if self._config.references else ():
             body = await self._fetch(url, now_ms, {})
@@ -111,6 +119,13 @@ class Sources:
                 places |= {(each.log_id, each.log_index) for each in same_key}
         return places
 
+    async def _weak_since(self, before: frozenset[bytes]) -> set[Place]:
+        fresh = self.known.weak_keys - before
+        places: set[Place] = set()
+        for spki in fresh.intersection((await self._state.answers.serial_keys()).values()) if fresh else ():
+            places |= {(row.log_id, row.log_index) for row in await self._state.answers.certificates(spki=spki)}
+        return places
+
     async def _refresh(self, now_ms: int) -> None:
         before = self.known
         errors: dict[str, str] = {}
@@ -121,10 +136,12 @@ class Sources:
                     self._lists[url] = await asyncio.to_thread(read_crl, body)  # it may be long
                 except MalformedError as error:
                     errors[url] = str(error)
-        codes = await self._codes(now_ms, errors) or before.codes
+        codes = await self._listed(self._config.codes, read_codes, now_ms, errors) or before.codes
+        weak_keys = await self._listed(self._config.weak_keys, read_weak_keys, now_ms, errors)
+        weak_keys = before.weak_keys if weak_keys is None else weak_keys
         revoked = {key: value for found in self._lists.values() for key, value in found.items()} or before.revoked
         table = None if codes is None else CodeTable({code: [holder] for code, holder in codes.items()})
-        self.known = Known(revoked, await self._with_keys(revoked), codes, table, errors)
+        self.known = Known(revoked, await self._with_keys(revoked), codes, table, errors, weak_keys)
 
     async def snapshots(self, urls: Iterable[str], now_ms: int) -> tuple[Snapshot, ...]:
         """What stands at these references now, after all that stood there before; nothing while they are switched off.
@@ -148,15 +165,17 @@ class Sources:
         keys = await self._state.answers.serial_keys()
         return Revocations(Revoked(*serial, keys.get(serial, b""), at_ms) for serial, at_ms in revoked.items())
 
-    async def _codes(self, now_ms: int, errors: dict[str, str]) -> dict[str, str] | None:
-        where = self._config.codes
+    async def _listed(
+        self, where: str, read: Callable[[bytes], Listed], now_ms: int, errors: dict[str, str]
+    ) -> Listed | None:
+        """What a file or a URL lists; None where it is switched off, or could not be had or read."""
         if not where:
             return None
         body = await self._fetch(where, now_ms, errors) if "://" in where else _file(self._folder / where, errors)
         if body is None:
             return None
         try:
-            return read_codes(body)
+            return await asyncio.to_thread(read, body)  # it may be long
         except MalformedError as error:
             errors[where] = str(error)
             return None
@@ -219,6 +238,21 @@ def read_codes(data: bytes) -> dict[str, str]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise MalformedError(f"the table is no CSV in UTF-8: {error}", field="codes") from None
     return table
+
+
+def read_weak_keys(data: bytes) -> frozenset[bytes]:
+    """Keys known to be weak: in each line the SHA-256 of one SubjectPublicKeyInfo, in hexadecimal; lines that are empty
+    or begin with # say nothing. Raises MalformedError."""
+    found = set()
+    for at, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        if not _SHA256.fullmatch(text):
+            sentence = f"line {at}: this is no SHA-256 of a SubjectPublicKeyInfo, 64 hexadecimal digits: {text[:80]!r}"
+            raise MalformedError(sentence, field="weak_keys")
+        found.add(bytes.fromhex(text))
+    return frozenset(found)
 
 
 def read_scope(data: bytes) -> tuple[tuple[Claim, ...] | None, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ctlog.x509.der import oid
 from monitor.cli import cli
 from monitor.cli.processes import Child
 from monitor.config import parse_config
@@ -137,6 +138,9 @@ def test_an_owner_and_an_operator_follow_the_page(reading: Reading) -> None:
 def test_the_files_shown_are_files() -> None:
     (mail,) = blocks("file: mail")
     parse_config(f'contact = "you@example.com"\n{mail}', check_channel=check_channel)
+    (harm,) = blocks("file: harm")
+    said = parse_config(f'contact = "you@example.com"\n{harm}')
+    assert (said.sources.weak_keys, list(said.attributes)) == ("weak-keys.txt", [oid("1.3.6.1.4.1.99999.1")])
     (watch,) = blocks("file: watch.toml")
     assert [item.id for item in parse_watch_file(watch)] == [
         "head office/number:+12025550100", "head office/range:+12025550200 to +12025550299",

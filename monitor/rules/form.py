@@ -8,7 +8,7 @@ is weighed for one recipient, by the reading that concerns him. Out of scope: nu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ctlog.errors import MalformedError
 from ctlog.tn.claim_constraints import OID_CLAIM_CONSTRAINTS, OID_ENHANCED_CONSTRAINTS, ClaimConstraints
@@ -21,7 +21,7 @@ from ctlog.tn.national import INTENDED, regions_of
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
 from ctlog.tn.readings import SHORTEST
 from ctlog.x509.chain import is_ca
-from ctlog.x509.der import BIT_STRING, only_child
+from ctlog.x509.der import BIT_STRING, children, only_child
 from ctlog.x509.findings import MEANINGS as CERTIFICATE_MEANINGS
 from ctlog.x509.findings import OID_KEY_USAGE, certificate_findings, path_findings
 from ctlog.x509.names import OID_COMMON_NAME, attribute
@@ -287,7 +287,9 @@ def _permitted(constraints: Sequence[ClaimConstraints]) -> dict[str, set[str]]:
     return found
 
 
-_URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,15}:[!-~]+")
+_URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,15}:[^\0- \x7f]+")
+_CONSTRUCTED = 0x20
+_DEEPEST = 8  # levels of an attribute that are looked into
 
 
 def t25(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
@@ -301,10 +303,32 @@ def t25(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         name = context.attributes.get(extension.oid)
         if name is None:
             continue
-        uris = [match.decode("ascii") for match in _URI.findall(extension.value)]
-        strange = [uri for uri in uris if not uri.startswith(hit.item.expect.uris)]
+        uris = _uris(extension.value)
+        strange = [uri for uri in uris if not _is_within(uri, hit.item.expect.uris)]
         if strange or not uris:
             what = f" with {say(strange[0])}" if strange else ""
             reason = f"It carries {say(name)}{what}, which can divert or silence calls."
             return Finding("T-25", S2, reason, f"Ask {say(describe_issuer(entry))} at whose word it was put there.")
     return None
+
+
+def _uris(value: bytes) -> list[str]:
+    """What in an attribute looks like a URI; each of its strings by itself, for a length before one may be a letter."""
+    try:
+        texts = list(_strings(value, 0, len(value), _DEEPEST))
+    except MalformedError:
+        texts = [value]
+    return [uri.decode("latin-1") for text in texts for uri in _URI.findall(text)]
+
+
+def _strings(value: bytes, lo: int, hi: int, depth: int) -> Iterator[bytes]:
+    for tag, start, stop in children(value, lo, hi, "attribute"):
+        if tag & _CONSTRUCTED and depth:
+            yield from _strings(value, start, stop, depth - 1)
+        else:
+            yield value[start:stop]
+
+
+def _is_within(uri: str, expected: Iterable[str]) -> bool:
+    """Whether a URI is one of these, or below it; "https://cps.example.evil/" is not below "https://cps.example"."""
+    return any(uri == each or uri.startswith(each if each.endswith("/") else f"{each}/") for each in expected)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctlog.errors import ConfigError, UsageError
+from ctlog.x509.der import oid
 from monitor import config as module
 from monitor.config import LOG, LOG_LIST, ROOTS, SOURCES, TOP, Config, parse_config
 from tests.simulator import Simulator
@@ -48,9 +49,13 @@ files = ["roots/*.pem"]
 [sources]
 crl = ["https://crl.example/v1"]
 references = true
+weak_keys = "weak-keys.txt"
 
 [contacts]
 "example ca" = "abuse@ca.example"
+
+[attributes]
+"1.3.6.1.4.1.99999.1" = "a place for calls"
 """
 
 
@@ -73,6 +78,8 @@ def test_the_whole_of_it():
     assert config.roots[0].files == ("roots/*.pem",)
     assert config.sources.references
     assert config.sources.crl == ("https://crl.example/v1",)
+    assert config.sources.weak_keys == "weak-keys.txt"
+    assert config.attributes == {oid("1.3.6.1.4.1.99999.1"): "a place for calls"}
     assert config.contacts == {"example ca": "abuse@ca.example"}
     assert config.channels["mail"]["to"] == ["me@example.com"]
 
@@ -80,6 +87,7 @@ def test_the_whole_of_it():
 def test_what_is_off_until_it_is_switched_on():
     config = parse_config('contact = "me"')
     assert (config.sources.crl, config.sources.codes, config.sources.references) == ((), "", False)
+    assert (config.sources.weak_keys, config.attributes) == ("", {})
     assert config.heartbeat == ""
     assert (config.listen, config.logs, config.log_list) == ("127.0.0.1:8462", (), None)
 
@@ -112,6 +120,10 @@ BASE = 'contact = "me"\n'
     (BASE + "[log_list]", "line 2, column 1", "no source"),
     (BASE + '[[roots]]\nfiles = ["x"]', "line 2, column 1", "`trust_domain`"),
     (BASE + '[sources]\ncrl = ["http://x"]', "line 3, column 8", "only https"),
+    (BASE + '[attributes]\n1.3.6 = "x"', "line 2, column 1", "no OID in quotation marks"),
+    (BASE + '[attributes]\n"1.45.6" = "x"', "line 3, column 1", "no OID"),
+    (BASE + '[attributes]\n"1.3.6" = " "', "line 3, column 11", "has a name"),
+    (BASE + '[attributes]\n"1.3.6" = 1', "line 3, column 11", "has a name"),
     (BASE + "[contacts]\na = 1", "line 3, column 5", "a text"),
     (BASE + "channels = 3", "line 2, column 12", "one bracket"),
     (BASE + "[channels]\nmail = 3", "line 3, column 8", "a channel is a table"),

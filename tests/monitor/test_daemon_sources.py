@@ -1,11 +1,14 @@
 """What stands outside of logs, from its source to the alert, through the whole daemon; and nothing before it is on."""
 
+import hashlib
+
 import pytest
 
 from ctlog import issuance
 from ctlog.issuance import DAY_MS, Key, Subject
 from ctlog.tn.numbers import TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
+from ctlog.x509.der import format_tlv
 from monitor.daemon import SOURCES, Daemon
 from monitor.entry import Place, read_entry
 from tests.cert_sim import CA, ROGUE, CertSim, number_tbs
@@ -117,6 +120,54 @@ async def test_a_table_of_codes(kit, sim):
         await kit.until(lambda: kit.told())
         (alert,) = await kit.alerts(item="codes/spc:709J@test")
         assert "Rightful Carrier" in alert.body.decode() or "rightful carrier" in alert.body.decode()
+
+
+async def test_a_key_is_found_to_be_weak_after_it_was_certified(kit, sim):
+    """T-15: by a list that is put in force while the monitor runs; another key is not called weak."""
+    weak = hashlib.sha256(Key.from_number(21).spki).hexdigest()
+    sim.add(123, serial=5)
+    sim.add(123, serial=6, key=22)
+    (kit.folder / "watch.toml").write_text(WATCH + 'expect = {issuers = ["Example"]}\n')
+    async with kit.running():
+        await kit.caught_up()
+        assert await kit.rules() == []
+        (kit.folder / "weak.txt").write_text(f"# found by somebody\n{weak}\n")
+        switch_on(kit, weak_keys='"weak.txt"')
+        alert = await rule_for(kit, "T-15")
+        assert alert.severity == 2
+        sim.add(123, serial=7)
+        await kit.caught_up()
+
+        async def weak_ones():
+            found = [row for row in await kit.alerts(item=ITEM) if "T-15" in row.rules]
+            return sorted(row.log_index for row in found) if len(found) == 2 else None
+
+        assert await kit.until(weak_ones) == [0, 2]
+
+
+async def test_an_attribute_that_diverts_calls(kit, sim):
+    """T-25: which extensions these are is configured; the owner's own place is no alarm, a stranger's is."""
+    watch = WATCH + 'expect = {uris = ["https://cps.example/"], issuers = ["Example"]}\n'
+    (kit.folder / "watch.toml").write_text(watch)
+    oid = "1.3.6.1.4.1.99999.1"
+
+    def certify(place, serial, oid=oid):
+        who = Subject(issuance.name(O="Owner Inc"), Key.from_number(21).spki, sim.now_ms, sim.now_ms + DAY_MS, serial)
+        diverts = issuance.extension(oid, format_tlv(0x16, place))
+        usual = (issuance.END_ENTITY, issuance.DIGITAL_SIGNATURE)
+        tbs = CA.leaf(who, [*usual, issuance.tn_auth_list(issuance.one("12025550123")), diverts])
+        sim.submit([CA.precertificate(tbs), *CA.chain])
+        sim.publish()
+
+    kit.configure(more=f'[attributes]\n"{oid}" = "a place for calls"\n')
+    async with kit.running():
+        certify(b"https://cps.example/1", 1)
+        certify(b"https://evil.example/1", 2, oid="1.3.6.1.4.1.99999.2")
+        certify(b"https://evil.example/1", 3)
+        alert = await rule_for(kit, "T-25")
+        await kit.caught_up()
+        assert [(row.rule, row.severity, row.log_index) for row in await kit.alerts(item=ITEM)] == [("T-25", 2, 2)]
+        assert "a place for calls with https://evil.example/1" in alert.body.decode()
 
 
 async def test_a_source_that_fails_is_told_after_hours_and_what_it_said_stays(kit, sim):

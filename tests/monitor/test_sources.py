@@ -13,7 +13,7 @@ from ctlog.errors import MalformedError, TransportError
 from ctlog.tn.numbers import ServiceProviderCode, TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
 from monitor.config import SourcesConfig
-from monitor.sources import Known, Sources, read_codes, read_crl, read_scope
+from monitor.sources import Known, Sources, read_codes, read_crl, read_scope, read_weak_keys
 from monitor.state import State, make_state
 from monitor.state.rows import CertificateRow, Position
 
@@ -160,6 +160,44 @@ async def test_a_table_from_elsewhere(state, tmp_path):
     await refreshed(sources, NOW)
     assert sources.known.codes == {"709J": "Carrier"}
     assert len(await state.answers.snapshots("https://x.example/codes")) == 1
+
+
+WEAK = b"\xab" * 32
+
+
+async def test_a_list_of_weak_keys(state, tmp_path):
+    """In force until there is a newer one that can be read; whatever concerned somebody and has such a key is judged
+    again, once for each list that names it."""
+    path = tmp_path / "weak-keys.txt"
+    path.write_text(f"# debian\n\n{WEAK.hex().upper()}\n{'0' * 64}\n")
+    certificates = [CertificateRow(b"ca", b"\5", WEAK, b"L" * 32, 7, NOW, ""),
+                    CertificateRow(b"ca", b"\6", b"\xcd" * 32, b"L" * 32, 8, NOW, "")]
+    await state.audits.store_found([], NOW, certificates=certificates)
+    sources = Sources(SourcesConfig(weak_keys="weak-keys.txt"), tmp_path, state, Web().get)
+    assert await refreshed(sources, NOW) == [(b"L" * 32, 7)]
+    assert await refreshed(sources, NOW) == []
+    path.write_text("md5:0123\n")
+    assert await refreshed(sources, NOW) == []
+    assert sources.known.weak_keys == {WEAK, bytes(32)}
+    assert "line 1" in sources.known.errors["weak-keys.txt"]
+    path.write_text(("cd" * 32) + "\n")
+    assert await refreshed(sources, NOW) == [(b"L" * 32, 8)]
+    assert sources.known.errors == {}
+    sources.use(SourcesConfig())
+    assert sources.known == Known()
+
+
+async def test_a_list_of_weak_keys_from_elsewhere(state, tmp_path):
+    web = Web(weak=WEAK.hex().encode())
+    sources = Sources(SourcesConfig(weak_keys="https://x.example/weak"), tmp_path, state, web.get)
+    await refreshed(sources, NOW)
+    assert sources.known.weak_keys == {WEAK}
+
+
+@pytest.mark.parametrize("bad", [b"\xff\xfe", b"ab" * 31, b"ab" * 33, b"ab" * 32 + b" x", b"zz" * 32])
+def test_bad_lists_of_weak_keys(bad):
+    with pytest.raises(MalformedError, match="line 1"):
+        read_weak_keys(bad)
 
 
 @pytest.mark.parametrize("bad", [b"", b"\xff\xfe", b"a,b\n1,2\n", b'code,holder\n"x'])

@@ -3,6 +3,8 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ctlog import issuance
 from ctlog.issuance import DAY_MS, Subject
@@ -330,6 +332,31 @@ def test_t25_near_misses():
     assert "T-25" in severities(with_uri(b"https://cps.example.evil/"), mine, attributes=ATTRIBUTES)
     assert "T-25" not in severities(with_uri(b"https://evil.example/"), MINE)
     assert "T-25" not in severities(number_entry(), MINE, attributes=ATTRIBUTES)
+
+
+def test_t25_a_place_that_begins_as_the_owners_does():
+    """What is expected ends with its host, and so does nobody else's; letters that are no ASCII hide nothing."""
+    mine = item(uris=("https://cps.example",))
+    for evil in (b"https://cps.example.evil/", b"https://cps.example@evil.example/", "https://cps.exampleé".encode()):
+        assert severities(with_uri(evil), mine, attributes=ATTRIBUTES)["T-25"] == 2
+    for own in (b"https://cps.example", b"https://cps.example/", b"https://cps.example/1"):
+        assert "T-25" not in severities(with_uri(own), mine, attributes=ATTRIBUTES)
+
+
+@given(st.integers(1, 120), st.sampled_from([(), (0x30,), (0x30, 0x30), (0xA1, 0x30)]))
+def test_t25_near_miss_a_length_that_is_a_letter(more, around):
+    """The octet before a string is its length, and no part of what it says."""
+    value = format_tlv(0x16, b"https://cps.example/" + b"a" * more)
+    for tag in around:
+        value = format_tlv(tag, value)
+    entry = with_extensions(issuance.extension("1.3.6.1.4.1.99999.1", value))
+    assert "T-25" not in severities(entry, item(uris=("https://cps.example/",)), attributes=ATTRIBUTES)
+
+
+def test_t25_what_is_no_der_is_looked_through():
+    for value in (b"\x00https://evil.example/", b"\x16\x05https://evil.example/"):
+        entry = with_extensions(issuance.extension("1.3.6.1.4.1.99999.1", value))
+        assert "https://evil.example/" in findings(entry, MINE, attributes=ATTRIBUTES)["T-25"].reason
 
 
 # T-27 --------------------------------------------------------------------------------------------------------------
