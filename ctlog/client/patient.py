@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from math import ceil
 
 from ctlog.client.fetch import MAX_BYTES, Fetcher
 from ctlog.errors import BusyError, TransportError
@@ -21,7 +22,9 @@ LONGEST_PAUSE_S = 30.0
 class PatientFetcher:
     """Fetches through another fetcher: `attempts` tries per request, and up to `patience_s` of waiting when told to.
 
-    When one request is told to come later, all of them do. The error that is raised in the end is the last one's.
+    When one request is told to come later, all of them do. Who is told to wait for longer than his patience gets
+    BusyError at once, and so does everybody until then: nobody asks before the time that was said. The error that is
+    raised in the end is the last one's.
     """
 
     def __init__(
@@ -45,14 +48,19 @@ class PatientFetcher:
         failures, waited_s = 0, 0.0
         while True:
             while (pause := self._not_before - self._clock()) > 0:  # another request may have moved it meanwhile
+                if pause > self._patience_s:
+                    raise BusyError(
+                        f"{path} is not asked for: the log said to come again in {ceil(pause):,} s",
+                        retry_after_s=ceil(pause),
+                    )
                 await self._sleep(pause)
             try:
                 return await self._fetcher.get(path, limit=limit)
             except BusyError as error:
+                self._not_before = max(self._not_before, self._clock() + error.retry_after_s)
                 waited_s += error.retry_after_s
                 if waited_s > self._patience_s:
                     raise
-                self._not_before = max(self._not_before, self._clock() + error.retry_after_s)
             except TransportError:
                 failures += 1
                 if failures >= self._attempts:

@@ -75,6 +75,34 @@ async def test_a_log_that_is_busy_for_ever_is_given_up(time):
     assert len(log.requests) == 11
 
 
+async def test_who_is_told_to_come_in_an_hour_does_not_ask_before(time):
+    """Whoever polls every 30 seconds gets the error each time, and the log hears nothing of it."""
+    log = Simulator()
+    log.fail("checkpoint", busy(3600))
+    fetcher = patient(log, time, patience_s=900)
+    with pytest.raises(BusyError):
+        await fetcher.get("checkpoint")
+    while (left_s := 4600 - time.now) > 900:
+        with pytest.raises(BusyError, match=f"not asked for: .* again in {left_s:,.0f} s") as caught:
+            await fetcher.get("checkpoint")
+        assert caught.value.retry_after_s == left_s
+        time.now += 30
+    assert log.requests == ["checkpoint"]
+    assert await fetcher.get("checkpoint") == log.head.note
+    assert (time.now, len(log.requests)) == (4600, 2), "the rest is within its patience, and waited for"
+
+
+async def test_what_was_said_last_holds_though_nobody_waits_any_more(time):
+    """The patience of this request is at its end; the next one obeys all the same."""
+    log = Simulator()
+    log.fail("checkpoint", busy(60), busy(60))
+    fetcher = patient(log, time, patience_s=100)
+    with pytest.raises(BusyError):
+        await fetcher.get("checkpoint")
+    await fetcher.get("checkpoint")
+    assert time.now == 1000 + 120
+
+
 def test_back_off_grows_to_its_bound():
     for failures in range(1, 200):
         assert 0 < back_off_s(failures) <= LONGEST_PAUSE_S

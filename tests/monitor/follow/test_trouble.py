@@ -185,3 +185,24 @@ async def test_a_foreign_log_keeps_its_promises(state):
         auditor = Auditor(watch.log, state, accuser, None, lambda: sim.now_ms)
         await auditor.audit(watch.heads.trusted.head, range(40))
         assert [each.status for each in await state.audits.find()] == ["merged"] * 2
+
+
+@BOTH
+async def test_who_is_told_to_come_in_an_hour_is_not_there_again_in_half_a_minute(state, form):
+    """Round after round, as `Watch.run` makes them: one request, and the trouble is stored all the same."""
+    sim = Simulator()
+    sim.grow(300)
+    log, asked = Troubled(sim), []
+
+    async def come_in_an_hour(request, body):
+        asked.append(request.path)
+        return web.Response(status=429, headers={"Retry-After": "3600"})
+
+    log.trouble = come_in_an_hour
+    async with served(log.handle) as url, over_http(state, sim, form, url) as watch:
+        for _ in range(5):
+            with pytest.raises(BusyError):
+                await watch.round()
+    assert len(asked) == 1
+    row = await state.logs.get(sim.policy.key.log_id)
+    assert "come again in 3,6" in row.last_error
