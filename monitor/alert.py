@@ -23,7 +23,9 @@ from monitor.alert_text import LISTED, alert_text
 from monitor.entry import Entry, describe_issuer
 from monitor.items import Item
 from monitor.reading_roles import EXACT, UNREADABLE
-from monitor.rules.values import DAY_MS, S4, Context, say, say_claim, say_issuer, say_name, say_time
+from monitor.rules.baseline import REPORTED
+from monitor.rules.issuer import standing_of
+from monitor.rules.values import DAY_MS, OWNER, S4, Context, say, say_claim, say_issuer, say_name, say_time
 from monitor.rules.verdict import FOLDS_INTO, Verdict
 from monitor.watchlist import Hit
 
@@ -37,7 +39,8 @@ class Alert:
     """An alert, with the fields under which it is stored.
 
     id: 64 hexadecimal digits. kind: "certificate" or "unreadable". body: the document as JSON. channels: of the item's
-    owner; () for the operator. thread: the issuance, in hexadecimal.
+    owner; () for the operator. thread: the issuance, in hexadecimal. issuer: `IssuerId.text`. is_repeat: the owner was
+    told of this issuer, has not answered, and is not told once more.
     """
 
     id: str
@@ -55,6 +58,8 @@ class Alert:
     log_id: bytes
     log_index: int
     proven: int | None
+    issuer: str = ""
+    is_repeat: bool = False
 
     @property
     def document(self) -> dict[str, Any]:
@@ -74,6 +79,7 @@ def make_alert(
     the monitor's folder, for the commands that the alert shows."""
     item = hit.item if hit else None
     name = alert_id(item, entry, verdict)
+    standing = standing_of(entry, item, context) if item is not None else ""
     kind = UNREADABLE if hit is not None and hit.reading == UNREADABLE else CERTIFICATE
     document = {
         "v": VERSION,
@@ -89,7 +95,7 @@ def make_alert(
         "item": _item(hit),
         "claims": _claims(entry),
         "holder": say(entry.holder),
-        "issuer": _issuer(entry),
+        "issuer": _issuer(entry, standing),
         "certificate": _certificate(entry, context),
         "key": _key(entry, context),
         "log": _log(entry),
@@ -113,6 +119,8 @@ def make_alert(
         log_id=entry.log_id,
         log_index=entry.index,
         proven=entry.proven,
+        issuer=entry.issuer.text,
+        is_repeat=verdict.to == OWNER and verdict.severity >= S4 and standing == REPORTED,
     )
 
 
@@ -180,7 +188,7 @@ def _claims(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _issuer(entry: Entry) -> dict[str, Any]:
+def _issuer(entry: Entry, standing: str) -> dict[str, Any]:
     return {
         "text": say(describe_issuer(entry)),
         "id": entry.issuer.text,
@@ -190,6 +198,7 @@ def _issuer(entry: Entry) -> dict[str, Any]:
         "root_sha256": entry.root.fingerprint.hex() if entry.root else "",
         "trust_domain": entry.trust_domain,
         "verified": entry.issuer.is_known,
+        "standing": standing,
         "problem": "" if entry.issuer.is_known else entry.chain_problem,
     }
 

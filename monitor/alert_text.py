@@ -138,7 +138,9 @@ def _yours(document: Mapping[str, Any]) -> list[str]:
     if expected["issuers"]:
         found.append(f"Issued so far by: {_list(expected['issuers'], expected['issuers_from'], say_issuer)}")
     found.append("If it is yours, tell whoever runs this monitor, and you are not told of it again:")
-    return [*found, command(document, "alerts authorise", document["id"][:12])]
+    found.append(command(document, "alerts authorise", document["id"][:12]))
+    found.append("If it is not, have it revoked, and say so, that whoever issued it never becomes usual for you:")
+    return [*found, command(document, "alerts refuse", document["id"][:12])]
 
 
 def _is_urgent(document: Mapping[str, Any]) -> bool:

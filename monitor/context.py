@@ -19,7 +19,7 @@ from monitor.history import History
 from monitor.history_files import HASHED
 from monitor.holder import normalise, same_holder
 from monitor.items import HOLDER, ISSUER, Item, prefix_blocks
-from monitor.rules.values import NOTHING_AUTHORISED, Authorised, Event, PastClaim
+from monitor.rules.values import NOTHING_AUTHORISED, NOTHING_REFUSED, Authorised, Event, PastClaim, Refused
 from monitor.state.rows import Authorisation, EventRow
 
 MAX_CLAIMS = 512
@@ -146,12 +146,34 @@ def _wanted(claim: NumberClaim) -> Iterable[tuple[int | tuple[int, int], Label |
         yield label_key(label), label
 
 
-def authorised_for(item: Item | None, rows: Iterable[Authorisation]) -> Authorised:
-    """What was authorised for an item, or for all."""
-    issuances, keys, issuers = set(), set(), set()
+def refused_for(item: Item | None, rows: Iterable[Authorisation]) -> Refused:
+    """What was refused for an item, or for all; since when."""
+    refused = _decisive(item, rows, is_refusal=True)
+    keys = {bytes.fromhex(row.value): row.created_ms for row in refused if row.kind == "key"}
+    issuers = {row.value: row.created_ms for row in refused if row.kind == "issuer"}
+    return Refused(keys, issuers) if keys or issuers else NOTHING_REFUSED
+
+
+def _decisive(item: Item | None, rows: Iterable[Authorisation], *, is_refusal: bool) -> list[Authorisation]:
+    """The answers that hold for an item: of several about one thing that which is about less, else the later one.
+
+    So a word for everything that is watched takes back nobody's own refusal.
+    """
+    found: dict[tuple[str, str], tuple[int, int, Authorisation]] = {}
     for row in rows:
         if row.item and (item is None or row.item not in (item.id, item.group.name)):
             continue
+        nearness = 0 if not row.item else 2 if item is not None and row.item == item.id else 1
+        known = found.get((row.kind, row.value))
+        if known is None or (nearness, row.id) > known[:2]:
+            found[row.kind, row.value] = nearness, row.id, row
+    return [row for _, _, row in found.values() if row.is_refusal == is_refusal]
+
+
+def authorised_for(item: Item | None, rows: Iterable[Authorisation]) -> Authorised:
+    """What was authorised for an item, or for all."""
+    issuances, keys, issuers = set(), set(), set()
+    for row in _decisive(item, rows, is_refusal=False):
         if row.kind == "certificate":
             issuances.add(bytes.fromhex(row.value))
         elif row.kind == "key":

@@ -15,13 +15,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ctlog.errors import MalformedError
-from monitor.context import Past, authorised_for, events_for
+from monitor.context import Past, authorised_for, events_for, refused_for
 from monitor.entry import Entry, Place, Trust
 from monitor.follow.followed import Clock
 from monitor.follow.watch import Found
-from monitor.items import ANYTHING, GROUP
+from monitor.items import ANYTHING, GROUP, Item
 from monitor.rules import next_profile, verdicts
-from monitor.rules.baseline import EMPTY_PROFILE, Profile, format_profile, parse_profile
+from monitor.rules.baseline import EMPTY_PROFILE, Profile, format_profile, parse_profile, without_refused
 from monitor.rules.values import OWNER, S4, Context, Snapshot
 from monitor.rules.verdict import Verdict
 from monitor.sources import Sources
@@ -76,12 +76,12 @@ class StateJudge:
         self._turn = asyncio.Lock()
         self._profiles: dict[str, Profile] = {}
         self._issuers: frozenset[str] | None = None
-        self._authorisations: list[Authorisation] = []
+        self._answers: list[Authorisation] = []
         self._events: dict[str, list[EventRow]] = {}
 
     async def refresh(self) -> None:
         """Read the answers that people gave again."""
-        self._authorisations = await self._state.answers.authorisations(self._now_ms())
+        self._answers = await self._state.answers.authorisations(self._now_ms())
         events: dict[str, list[EventRow]] = {}
         for row in await self._state.answers.events():
             events.setdefault(row.number, []).append(row)
@@ -179,10 +179,8 @@ class StateJudge:
         context = common
         if hit is not None:
             context = replace(
-                common,
-                profile=self._profile(hit.item.id, found),
+                self._answered(common, hit.item, found),
                 claims=self._past.claims(entry, hit.claim),
-                authorised=authorised_for(hit.item, self._authorisations),
                 events=events_for(hit.claim, self._events),
             )
         for verdict in verdicts(entry, hit, context):
@@ -199,9 +197,14 @@ class StateJudge:
     def _teach_crowd(self, entry: Entry, hit: Hit, context: Context, verdict: Verdict, found: Found) -> None:
         """A claim that touches most of a group is judged by what its members have had."""
         if crowd := self._watchlist().crowd(hit.item):
-            known, authorised = self._profile(crowd.id, found), authorised_for(crowd, self._authorisations)
-            context = replace(context, profile=known, authorised=authorised)
+            context = self._answered(context, crowd, found)
             found.baselines[crowd.id] = format_profile(next_profile(entry, hit._replace(item=crowd), context, verdict))
+
+    def _answered(self, context: Context, item: Item, found: Found) -> Context:
+        """With what is known of an item: its profile, and its owner's answers, which are stronger."""
+        authorised, refused = authorised_for(item, self._answers), refused_for(item, self._answers)
+        profile = without_refused(self._profile(item.id, found), *refused)
+        return replace(context, profile=profile, authorised=authorised, refused=refused)
 
     def _profile(self, item: str, found: Found) -> Profile:
         """As it is with what was found and is not stored yet."""

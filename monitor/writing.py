@@ -61,6 +61,8 @@ class Writer:
             log_id=alert.log_id,
             log_index=alert.log_index,
             proven=alert.proven,
+            issuer=alert.issuer,
+            is_repeat=alert.is_repeat,
         )
 
     def fault(self, place: Place, leaf: bytes, error: Exception) -> list[NewAlert]:

@@ -10,8 +10,9 @@ import click
 
 from ctlog.cli.output import json_option, say, say_json, when
 from ctlog.errors import NotFoundError, UsageError
-from monitor.cli.authorise import authorise, authorised, revoke
+from monitor.cli.authorise import authorise, authorised, note_option, revoke
 from monitor.cli.place import folder_option, now_ms, who, with_state
+from monitor.cli.refuse import refuse, refused
 from monitor.cli.times import parse_moment
 from monitor.state.rows import short_id
 
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from monitor.state import State
     from monitor.state.rows import AlertRow, OutboxRow, Sighting
 
-_STATUSES = ("new", "acknowledged", "snoozed", "authorised", "resolved")
+_STATUSES = ("new", "acknowledged", "snoozed", "authorised", "refused", "resolved")
 _KINDS = ("certificate", "misbehaviour", "health", "unreadable", "test")
-note_option = click.option("--note", default="", metavar="TEXT", help="What you want to remember about it.")
 
 
 @click.group()
@@ -36,6 +36,7 @@ def alerts() -> None:
     ctlog-monitor alerts show 3f2a
     ctlog-monitor alerts ack 3f2a --note "called the carrier"
     ctlog-monitor alerts authorise 3f2a
+    ctlog-monitor alerts refuse 3f2a
     """
 
 
@@ -86,18 +87,22 @@ def list_(
 def show(folder: Path, alert: str, pem: bool, as_json: bool) -> int:
     """All about one alert: what it says, where it was seen, to whom it was delivered, what was answered."""
 
-    async def work(_: Place, state: State) -> tuple[AlertRow, list[Sighting], list[OutboxRow]]:
+    async def work(_: Place, state: State) -> tuple[AlertRow, list[Sighting], list[OutboxRow], list[AlertRow]]:
         row = await state.alerts.get(alert)
-        return row, await state.alerts.sightings(row.id), await state.outbox.of_alert(row.id)
+        since = await state.alerts.by_issuer(row.item, row.issuer, row.created_ms) if row.repeats else []
+        return row, await state.alerts.sightings(row.id), await state.outbox.of_alert(row.id), since
 
-    row, sightings, messages = with_state(folder, work)
+    row, sightings, messages, since = with_state(folder, work)
     if pem:
         click.echo(_pem(row), nl=False)
     elif as_json:
-        say_json({**alert_value(row), "body": json.loads(row.body), "sightings": [sighting_value(s) for s in sightings],
-                  "messages": [message_value(m) for m in messages]})  # fmt: skip
+        say_json({
+            **alert_value(row), "body": json.loads(row.body), "since": [alert_value(each) for each in since],
+            "sightings": [sighting_value(each) for each in sightings],
+            "messages": [message_value(each) for each in messages],
+        })  # fmt: skip
     else:
-        _say_alert(row, sightings, messages)
+        _say_alert(row, sightings, messages, since)
     return 0
 
 
@@ -109,7 +114,7 @@ def show(folder: Path, alert: str, pem: bool, as_json: bool) -> int:
 def ack(folder: Path, ids: tuple[str, ...], note: str, as_json: bool) -> int:
     """Somebody has seen it and deals with it: reminders end.
 
-    It says nothing about the certificate; `authorise` does.
+    It says nothing about the certificate; `authorise` (it is yours) and `refuse` (it is not) do.
     """
 
     async def work(_: Place, state: State) -> list[AlertRow]:
@@ -174,7 +179,7 @@ def resend(folder: Path, ids: tuple[str, ...], channel: str | None, as_json: boo
     return 0
 
 
-for _command in (authorise, authorised, revoke):
+for _command in (authorise, refuse, authorised, refused, revoke):
     alerts.add_command(_command)
 
 
@@ -201,7 +206,10 @@ def message_value(message: OutboxRow) -> dict[str, Any]:
 
 
 def _times(row: AlertRow) -> str:
-    return f" ({row.times_seen} times)" if row.times_seen > 1 else ""
+    times = f" ({row.times_seen} times)" if row.times_seen > 1 else ""
+    if row.repeats and row.repeated_ms is not None:
+        times += f" (and {row.repeats:,} more by this issuer since, the last {when(row.repeated_ms)})"
+    return times
 
 
 def _say_answers(rows: list[AlertRow], as_json: bool) -> None:
@@ -213,7 +221,9 @@ def _say_answers(rows: list[AlertRow], as_json: bool) -> None:
             say(f"{short_id(row.id)}  {row.status}{until}  {row.summary}")
 
 
-def _say_alert(row: AlertRow, sightings: list[Sighting], messages: list[OutboxRow]) -> None:
+def _say_alert(
+    row: AlertRow, sightings: list[Sighting], messages: list[OutboxRow], since: list[AlertRow]
+) -> None:
     from monitor.tell.letter import alert_document, render
 
     for line in render(alert_document(row), row).rstrip().split("\n"):
@@ -234,6 +244,11 @@ def _say_alert(row: AlertRow, sightings: list[Sighting], messages: list[OutboxRo
         for each in sightings:
             proven = "not proven yet" if each.proven is None else f"proven in the tree of {each.proven:,}"
             say(f"  {when(each.seen_ms)}  entry {each.log_index:,} of {each.log_id.hex()[:16]}, {proven}")
+    if since:
+        say()
+        say("Issued by the same for this item since, the newest first; you were not told of each")
+        for more in since:
+            say(f"  {short_id(more.id)}  {when(more.created_ms)}  {more.status:12}  {more.summary}")
     say()
     answered = f" by {row.status_by}" if row.status_by else ""
     until = f" until {when(row.until_ms)}" if row.until_ms is not None else ""

@@ -18,7 +18,15 @@ from typing import TypeAlias
 from monitor.entry import Entry
 from monitor.reading_roles import EXACT
 from monitor.rules import form, issuer, key, logs, scope, times
-from monitor.rules.baseline import FIRST, Profile, is_before, issuer_standing, learn, note_told
+from monitor.rules.baseline import (
+    FIRST,
+    REFUSED,
+    Profile,
+    is_before,
+    learn,
+    note_told,
+    see_refused,
+)
 from monitor.rules.values import OPERATOR, OWNER, S2, Context, Finding
 from monitor.rules.verdict import Verdict, combine, settle
 from monitor.watchlist import Hit
@@ -77,17 +85,21 @@ def verdicts(entry: Entry, hit: Hit | None, context: Context) -> list[Verdict]:
 
 
 def next_profile(entry: Entry, hit: Hit, context: Context, verdict: Verdict) -> Profile:
-    """Give the item's profile after an entry and the verdict that its owner had. Only an exact claim teaches."""
+    """Give the item's profile after an entry and the verdict that its owner had. Only an exact claim teaches, and none
+    of an issuer that the owner refused."""
+    profile = context.profile
     told = []
     if "T-27" in verdict.rules:
         told.append(form.TOLD_OF_NAMES)
     if "T-09" in verdict.rules:
         told.append(issuer.told_of_issuers(entry))
     if hit.reading != EXACT:
-        return note_told(context.profile, told, entry.timestamp_ms)
-    standing = issuer_standing(entry, hit.item, context.profile, context.authorised.issuers)
+        return note_told(profile, told, entry.timestamp_ms)
+    standing = issuer.standing_of(entry, hit.item, context)
+    if standing == REFUSED:
+        return note_told(see_refused(profile, entry), told, entry.timestamp_ms)
     return learn(
-        context.profile,
+        profile,
         entry,
         is_alarming=verdict.severity <= S2 and not is_before(entry, hit.item, context.was_there),
         is_first=standing == FIRST,

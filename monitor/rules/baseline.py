@@ -12,7 +12,7 @@ Out of scope: how grave any of it is (the rules).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
@@ -23,8 +23,10 @@ from monitor.holder import normalise, same_holder
 from monitor.items import GROUP, NUMBER, Item
 
 EXPECTED, LEARNED, UNANSWERED, REPORTED, NEW, FIRST = "expected", "learned", "unanswered", "reported", "new", "first"
+REFUSED = "refused"
 """How an issuer or a holder stands: said by the owner; seen before anybody minded; seen first, where seeing is not
-enough; told of as a stranger, without an answer; never seen; never seen, as nothing was."""
+enough; told of as a stranger, without an answer; never seen; never seen, as nothing was. And: not his, said the owner
+(of issuers only, for a holder's name can be copied)."""
 
 VERSION = 1
 MAX_KNOWN = 256  # issuers, and holders, of one item
@@ -77,9 +79,17 @@ EMPTY_PROFILE = Profile()
 # --- what it says of an entry ----------------------------------------------------------------------------------------
 
 
-def issuer_standing(entry: Entry, item: Item, profile: Profile, authorised: Iterable[str]) -> str:
-    """Say how the entry's issuer stands. One that no signature ties to an accepted root is never usual, nor told of."""
+def issuer_standing(
+    entry: Entry, item: Item, profile: Profile, authorised: Iterable[str], refused: Container[str]
+) -> str:
+    """Say how the entry's issuer stands. One that no signature ties to an accepted root is never usual, nor told of.
+
+    authorised, refused: `IssuerId.text` of those of whom the owner said that they are all right, or that they are not,
+    which is stronger than what he expects. They are not to overlap.
+    """
     issuer, authorised = entry.issuer, frozenset(authorised)
+    if issuer.is_known and issuer.text in refused:
+        return REFUSED
     if issuer.is_known and issuer.text in authorised:
         return EXPECTED
     if item.expect.issuers:
@@ -90,7 +100,9 @@ def issuer_standing(entry: Entry, item: Item, profile: Profile, authorised: Iter
         if known.reported or not needs_answer(item):
             return REPORTED if known.reported else LEARNED
         return REPORTED if authorised else UNANSWERED  # the owner named others, and not this one
-    return NEW if authorised or any(not each.reported for each in profile.issuers.values()) else FIRST
+    # Where one was refused, who comes next is not the first of whom anything is known: he is compared with nobody.
+    is_known = any(not each.reported or name in refused for name, each in profile.issuers.items())
+    return NEW if authorised or is_known else FIRST
 
 
 def needs_answer(item: Item) -> bool:
@@ -181,6 +193,22 @@ def learn(
         count=profile.count + 1,
         last_ms=max(profile.last_ms, at_ms),
     )
+
+
+def without_refused(profile: Profile, keys: Iterable[bytes], issuers: Container[str]) -> Profile:
+    """Give the profile without what its owner refused: such keys are not known, such issuers were only reported."""
+    refused = {key[:_KEY].hex() for key in keys}
+    known = {
+        name: each._replace(reported=each.reported or name in issuers) for name, each in profile.issuers.items()
+    }
+    if known == profile.issuers and refused.isdisjoint(profile.keys):
+        return profile
+    return replace(profile, issuers=known, keys=tuple(each for each in profile.keys if each not in refused))
+
+
+def see_refused(profile: Profile, entry: Entry) -> Profile:
+    """Give the profile after a certificate of an issuer that was refused: it was seen, and nothing is learned of it."""
+    return replace(profile, issuers=_seen(profile.issuers, entry.issuer.text, entry.timestamp_ms, True))
 
 
 def note_told(profile: Profile, told: Iterable[str], at_ms: int) -> Profile:

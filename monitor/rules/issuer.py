@@ -19,6 +19,7 @@ from monitor.rules.baseline import (
     FIRST,
     LEARNED,
     NEW,
+    REFUSED,
     REPORTED,
     UNANSWERED,
     holder_standing,
@@ -48,6 +49,7 @@ NARROW = 100
 """Numbers that an entry may cover and still be as grave as one for a single number."""
 
 ASK = "Ask your provider whether it was requested; if not, demand its revocation from {issuer}, and tell the STI-PA."
+REFUSED_AGAIN = "Demand its revocation from {issuer}, and tell the STI-PA that it goes on after your refusal."
 ASK_NOBODY = "Ask your provider whether it was requested; if not, show them this: who issued it is not known."
 
 
@@ -55,11 +57,15 @@ def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """Issuer not expected for this number or code; the first one of all; or a known issuer's new key."""
     if hit is None or hit.reading != EXACT or hit.item.kind == ISSUER:
         return None
-    if _is_past(entry, hit.item, context, is_expecting=bool(hit.item.expect.issuers)):
-        return None
     item, issuer = hit.item, say(describe_issuer(entry))
+    standing = standing_of(entry, item, context)
+    if _is_past(entry, item, context, is_expecting=bool(item.expect.issuers) or standing == REFUSED):
+        return None
     action = ASK.format(issuer=issuer) if entry.issuers else ASK_NOBODY
-    standing = issuer_standing(entry, item, context.profile, context.authorised.issuers)
+    if standing == REFUSED:
+        day = say_day(context.refused.issuers[entry.issuer.text])
+        reason = f"{issuer} issued for {item.text}, and on {day} you said that it may not."
+        return Finding("T-01", severity_of(hit), reason, REFUSED_AGAIN.format(issuer=issuer))
     if standing == FIRST:
         if not item.is_numeric and item.kind != CODE:
             return None
@@ -80,6 +86,11 @@ def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         reason = f"{issuer} issues for {item.text} with a key that it did not use before."
         return Finding("T-01", S4, reason, "Nothing: CAs change their keys.")
     return None
+
+
+def standing_of(entry: Entry, item: Item, context: Context) -> str:
+    """How the entry's issuer stands with this item (`monitor.rules.baseline`)."""
+    return issuer_standing(entry, item, context.profile, context.authorised.issuers, context.refused.issuers)
 
 
 def _is_past(entry: Entry, item: Item, context: Context, *, is_expecting: bool) -> bool:
@@ -135,6 +146,8 @@ def t03(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if standing == REPORTED:
         reason = f"{holder} is certified again for {item.text}, and you have not said that it may be."
         severity = S4 if item.kind == CODE else grave if item.is_single else S2
+        if standing_of(entry, item, context) == REFUSED:  # as grave as it was at first
+            severity = grave
         return Finding("T-03", severity, reason, action)
     return None
 
@@ -147,8 +160,7 @@ def t09(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         return None
     if entry.not_before_ms is None or entry.not_after_ms is None:
         return None
-    standing = issuer_standing(entry, hit.item, context.profile, context.authorised.issuers)
-    if standing not in (NEW, REPORTED):
+    if standing_of(entry, hit.item, context) not in (NEW, REPORTED, REFUSED):
         return None
     begin, end, own = entry.not_before_ms, entry.not_after_ms, entry.issuer.text
     valid = {claim.issuer for claim in context.claims if claim.not_before_ms <= end and begin <= claim.not_after_ms}

@@ -37,13 +37,20 @@ from monitor.rules.values import (
 from monitor.watchlist import Hit
 
 RSA_BITS = 2048
+REFUSED_KEY = "Ask your provider at once to have it revoked: whoever has this key tries again."
 
 
 def t02(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
-    """A key that is none of those that the owner registered. A participant's key counts if its proof holds."""
-    if hit is None or hit.reading != EXACT or not hit.item.expect.keys:
+    """A key that is none of those that the owner registered, or that he refused. A participant's key counts if its
+    proof holds."""
+    if hit is None or hit.reading != EXACT or is_history(entry, hit.item, context.was_there):
         return None
-    if is_history(entry, hit.item, context.was_there):
+    refused_ms = context.refused.keys.get(entry.key_hash)
+    if refused_ms is not None and entry.issuer.text not in context.refused.issuers:  # else T-01 says it
+        day = say_day(refused_ms)
+        reason = f"The certificate for {hit.item.text} has a key of which you said on {day} that it is not yours."
+        return Finding("T-02", S1, reason, REFUSED_KEY)
+    if not hit.item.expect.keys:
         return None
     if entry.parsed is None or entry.key_hash in hit.item.expect.keys or _participant_is_known(entry, hit):
         return None

@@ -12,7 +12,8 @@ from ctlog.x509.chain import is_ca
 from monitor.entry import Entry, describe_issuer
 from monitor.items import GROUP
 from monitor.reading_roles import EXACT
-from monitor.rules.baseline import NEW, REPORTED, is_before, is_history, issuer_standing
+from monitor.rules.baseline import NEW, REFUSED, REPORTED, is_before, is_history
+from monitor.rules.issuer import standing_of
 from monitor.rules.key import is_rcs
 from monitor.rules.values import (
     DAY_MS,
@@ -56,8 +57,8 @@ def t10(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
             return Finding("T-10", S1, reason, action)
     if events or context.profile.count == 0 or hit.item.kind == GROUP:  # somebody's renewal is no news for the others
         return None
-    standing = issuer_standing(entry, hit.item, context.profile, context.authorised.issuers)
-    if standing in (NEW, REPORTED) and _is_soon_after(entry.timestamp_ms, context.profile.last_ms):
+    standing = standing_of(entry, hit.item, context)
+    if standing in (NEW, REPORTED, REFUSED) and _is_soon_after(entry.timestamp_ms, context.profile.last_ms):
         reason = f"Issuer and key of {hit.item.text} both changed within 72 hours after its last renewal."
         action = "If you changed nothing, your number may have been taken over: ask your carrier at once."
         return Finding("T-10", S1, reason, action)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ctlog.tn.labels import ONE, PREFIX, SPC, fold_code
@@ -146,6 +147,16 @@ class LogEvent(NamedTuple):
     what: str
 
 
+class Refused(NamedTuple):
+    """What the owner said is not his, and when: keys (SHA-256), issuers (text). None of it is authorised as well."""
+
+    keys: Mapping[bytes, int] = MappingProxyType({})
+    issuers: Mapping[str, int] = MappingProxyType({})
+
+
+NOTHING_REFUSED = Refused()
+
+
 class Authorised(NamedTuple):
     """What the owner said is all right, beforehand or after: issuances (32 octets), keys (SHA-256), issuers (text)."""
 
@@ -161,8 +172,9 @@ NOTHING_AUTHORISED = Authorised()
 class Context:
     """All that a judgement of one entry for one item may look at, besides these two.
 
-    now_ms: when it is judged. profile: of the item. claims: earlier claims for labels that the entry's claim has, or
-    that hold it. key_uses: earlier claims with the entry's key. snapshots: of the entry's references, oldest first.
+    now_ms: when it is judged. profile: of the item, without what was refused. claims: earlier claims for labels that
+    the entry's claim has, or that hold it. key_uses: earlier claims with the entry's key. snapshots: of the entry's
+    references, oldest first.
     known_issuers: `IssuerId.text` of every issuer that any log showed before; None if that is not kept. has_roots:
     whether the accepted roots are known. filling: the log is being filled from older records. was_there: the log had
     the entry before we had caught up with it, or the entry is read again for a new item or from further back; without
@@ -176,6 +188,7 @@ class Context:
     claims: tuple[PastClaim, ...] = ()
     key_uses: tuple[PastClaim, ...] = ()
     authorised: Authorised = NOTHING_AUTHORISED
+    refused: Refused = NOTHING_REFUSED
     events: tuple[Event, ...] = ()
     calls: tuple[Call, ...] = ()
     revocations: Revocations | None = None

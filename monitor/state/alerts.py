@@ -1,7 +1,8 @@
 """Alerts as they are stored, what people answered to them, and the messages that they put into the outbox.
 
-In scope: one alert per id however often it is found; sightings; acknowledge, snooze, resolve, wake. Out of scope:
-what an alert says (`monitor.alert`), and sending (`monitor.tell`).
+In scope: one alert per id however often it is found; sightings; acknowledge, snooze, refuse, resolve, wake; counting
+what an issuer goes on to do that nobody answered for. Out of scope: what an alert says (`monitor.alert`), and sending
+(`monitor.tell`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from monitor.state.rows import (
     ACKNOWLEDGED,
     AUTHORISED,
     NEW,
+    REFUSED,
     RESOLVED,
     SNOOZED,
     AlertRow,
@@ -26,8 +28,11 @@ from monitor.state.rows import (
 
 COLUMNS = (
     "id, kind, severity, rule, rules, addressee, summary, body, item, item_group, thread, log_id, log_index, proven, "
-    "created_ms, last_seen_ms, times_seen, status, status_by, status_note, until_ms"
+    "created_ms, last_seen_ms, times_seen, status, status_by, status_note, until_ms, issuer, "
+    "repeats, repeated_ms"
 )
+REMIND_MS = 30 * 86_400_000
+"""An alert that nobody answers is brought to mind while its issuer goes on issuing, at most so often."""
 
 
 class Alerts:
@@ -145,6 +150,21 @@ class Alerts:
 
         return await self._database.write(work)
 
+    async def mark_refused(self, alert_id: str, by: str, note: str) -> AlertRow:
+        """It is not theirs. Messages that wait are sent all the same; the refusal itself is `Answers.authorise`."""
+        return await self._database.write(lambda connection: _answer(connection, alert_id, REFUSED, by, note))
+
+    async def by_issuer(self, item: str, issuer: str, since_ms: int, *, limit: int = 100) -> list[AlertRow]:
+        """The alerts about certificates of one issuer for one item that were stored after this, the newest first."""
+        query = (
+            f"SELECT {COLUMNS} FROM alerts WHERE item = ? AND issuer = ? AND created_ms > ? AND addressee = 'owner' "
+            "ORDER BY created_ms DESC, id LIMIT ?"
+        )
+        values = (item, issuer, since_ms, limit)
+        return await self._database.read(
+            lambda connection: [alert_row(row) for row in connection.execute(query, values)]
+        )
+
     async def wake(self, now_ms: int) -> list[str]:
         """End the snoozes that are over: these alerts are new again, and every channel that had one is reminded."""
 
@@ -178,15 +198,17 @@ def _insert(connection: sqlite3.Connection, alert: NewAlert, now_ms: int) -> boo
     values = (
         alert.id, alert.kind, alert.severity, alert.rule, json.dumps(alert.rules), alert.addressee, alert.summary,
         alert.body, alert.item, alert.group, alert.thread, alert.log_id, alert.log_index, alert.proven, now_ms, now_ms,
-        status,
+        status, alert.issuer,
     )  # fmt: skip
-    columns = COLUMNS.replace(", times_seen", "").partition(", status_by")[0]
+    columns = COLUMNS.replace(", times_seen", "").partition(", status_by")[0] + ", issuer"
     marks = ", ".join("?" * len(values))
     # Not OR IGNORE: that would also ignore, and so lose, an alert that breaks another rule of its table.
     query = f"INSERT INTO alerts ({columns}) VALUES ({marks}) ON CONFLICT (id) DO NOTHING"
     is_new = connection.execute(query, values).rowcount == 1
     if not is_new:
         is_new = _again(connection, alert, now_ms)
+    elif alert.is_repeat:
+        _count_repeat(connection, alert, now_ms)
     if alert.log_index is not None:
         query = "INSERT INTO sightings VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         connection.execute(query, (alert.id, alert.log_id, alert.log_index, alert.proven, now_ms))
@@ -216,6 +238,26 @@ def _again(connection: sqlite3.Connection, alert: NewAlert, now_ms: int) -> bool
     rows = [(alert.id, channel, now_ms, now_ms) for channel in alert.channels if channel in known]
     connection.executemany(query, rows)
     return True
+
+
+def _count_repeat(connection: sqlite3.Connection, alert: NewAlert, now_ms: int) -> None:
+    """The alert that told of this issuer counts one more; while nobody answers it, it is brought to mind at times."""
+    query = (
+        "SELECT id, status FROM alerts WHERE item = ? AND issuer = ? AND id != ? AND addressee = ? AND severity < 4 "
+        "AND status NOT IN ('authorised', 'resolved') ORDER BY created_ms, id LIMIT 1"
+    )
+    told = connection.execute(query, (alert.item, alert.issuer, alert.id, alert.addressee)).fetchone()
+    if told is None:
+        return
+    query = "UPDATE alerts SET repeats = repeats + 1, repeated_ms = ? WHERE id = ?"
+    connection.execute(query, (now_ms, told[0]))
+    query = "SELECT 1 FROM outbox WHERE alert_id = ? AND (status = 'waiting' OR created_ms > ?)"
+    if told[1] == NEW and connection.execute(query, (told[0], now_ms - REMIND_MS)).fetchone() is None:
+        query = (
+            "INSERT INTO outbox (alert_id, channel, kind, due_ms, created_ms) "
+            "SELECT alert_id, channel, 'reminder', ?, ? FROM outbox WHERE alert_id = ? AND kind = 'alert'"
+        )
+        connection.execute(query, (now_ms, now_ms, told[0]))
 
 
 def find_alert(connection: sqlite3.Connection, alert_id: str) -> AlertRow:

@@ -9,6 +9,7 @@ import json
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from ctlog.errors import NotFoundError
 from monitor.state.database import Database
@@ -19,7 +20,7 @@ _PUT_ITEM = (
     "added_ms = CASE WHEN removed_ms IS NULL THEN added_ms ELSE ?3 END, removed_ms = NULL"
 )
 _CERTIFICATE = "issuer, serial, spki, log_id, log_index, not_after_ms, url"
-_AUTHORISATION = "id, kind, value, item, by, note, created_ms, until_ms"
+_AUTHORISATION = "id, kind, value, item, by, note, created_ms, until_ms, is_refusal"
 
 
 class Answers:
@@ -78,17 +79,18 @@ class Answers:
     # Authorisations ---------------------------------------------------------------------------------------------------
 
     async def authorise(
-        self, kind: str, value: str, item: str, by: str, note: str, now_ms: int, until_ms: int | None = None
-    ) -> Authorisation:
-        """Somebody says that a certificate, key or issuer is all right; beforehand, too."""
-        values = (kind, value, item, by, note, now_ms, until_ms)
+        self, kind: str, value: str, item: str, by: str, note: str, now_ms: int, until_ms: int | None = None, *,
+        is_refusal: bool = False,
+    ) -> Authorisation:  # fmt: skip
+        """Somebody says that a certificate, key or issuer is all right; beforehand, too. is_refusal: that it is not."""
+        values = (kind, value, item, by, note, now_ms, until_ms, int(is_refusal))
 
         def work(connection: sqlite3.Connection) -> Authorisation:
-            columns = "kind, value, item, by, note, created_ms, until_ms"
-            query = f"INSERT INTO authorisations ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            columns = "kind, value, item, by, note, created_ms, until_ms, is_refusal"
+            query = f"INSERT INTO authorisations ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             made = connection.execute(query, values).lastrowid
             query = f"SELECT {_AUTHORISATION} FROM authorisations WHERE id = ?"
-            return Authorisation(*connection.execute(query, (made,)).fetchone())
+            return _authorisation(connection.execute(query, (made,)).fetchone())
 
         return await self._database.write(work)
 
@@ -96,11 +98,11 @@ class Answers:
         """Those in force."""
         query = f"SELECT {_AUTHORISATION} FROM authorisations WHERE until_ms IS NULL OR until_ms > ? ORDER BY id"
         return await self._database.read(
-            lambda connection: [Authorisation(*row) for row in connection.execute(query, (now_ms,))]
+            lambda connection: [_authorisation(row) for row in connection.execute(query, (now_ms,))]
         )
 
     async def revoke(self, authorisation: int, now_ms: int) -> None:
-        """It holds no longer. Raises NotFoundError."""
+        """It holds no longer, be it a yes or a no. Raises NotFoundError."""
 
         def work(connection: sqlite3.Connection) -> None:
             query = "UPDATE authorisations SET until_ms = ? WHERE id = ?"
@@ -247,6 +249,11 @@ class Answers:
         """Keep a value under a name."""
         query = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
         await self._database.write(lambda connection: connection.execute(query, (key, value)))
+
+
+def _authorisation(row: Sequence[Any]) -> Authorisation:
+    made = Authorisation(*row)
+    return made._replace(is_refusal=bool(made.is_refusal))
 
 
 def insert_learned(

@@ -20,6 +20,7 @@ CERTIFICATE, MISBEHAVIOUR, HEALTH, UNREADABLE, TEST = "certificate", "misbehavio
 OWNER, OPERATOR = "owner", "operator"
 # States of an alert.
 NEW, ACKNOWLEDGED, SNOOZED, AUTHORISED, RESOLVED = "new", "acknowledged", "snoozed", "authorised", "resolved"
+REFUSED = "refused"
 # States of a message.
 WAITING, SENT, DEAD, CANCELLED = "waiting", "sent", "dead", "cancelled"
 # States of a head.
@@ -123,6 +124,11 @@ class NewAlert:
     proven: int | None = None
     answered: str = ""
     """AUTHORISED where an answer given beforehand covers it: it is stored, and nobody is told."""
+    issuer: str = ""
+    """Whose certificate it is about (`monitor.entry.IssuerId.text`)."""
+    is_repeat: bool = False
+    """Its owner was told of this issuer for this item, has not answered, and is not told once more: the alert that told
+    him counts it."""
 
 
 class Told(NamedTuple):
@@ -133,7 +139,11 @@ class Told(NamedTuple):
 
 
 class AlertRow(NamedTuple):
-    """A stored alert. `proven`: the size of the tree in which its entry's inclusion was proven; None: only seen."""
+    """A stored alert. `proven`: the size of the tree in which its entry's inclusion was proven; None: only seen.
+
+    repeats: certificates by its issuer for its item since, of which nobody was told by itself; `repeated_ms`: when the
+    last of them was seen.
+    """
 
     id: str
     kind: str
@@ -156,6 +166,9 @@ class AlertRow(NamedTuple):
     status_by: str
     status_note: str
     until_ms: int | None
+    issuer: str = ""
+    repeats: int = 0
+    repeated_ms: int | None = None
 
 
 def short_id(alert_id: str) -> str:
@@ -210,10 +223,11 @@ class ChannelRow(NamedTuple):
 
 
 class Authorisation(NamedTuple):
-    """Somebody's word that something is all right: `kind` is "certificate" (the issuance), "key" or "issuer".
+    """Somebody's word that something is all right: `kind` is "certificate" (the issuance), "key" or "issuer". Or, if
+    `is_refusal`, that a key or an issuer is not.
 
     value: 32 bytes in hexadecimal for certificate and key, the issuer's id as text; item: the watched item for which it
-    holds, "" for all.
+    holds, or the name of several, "" for all.
     """
 
     id: int
@@ -224,6 +238,7 @@ class Authorisation(NamedTuple):
     note: str
     created_ms: int
     until_ms: int | None
+    is_refusal: bool = False
 
 
 class ItemRow(NamedTuple):

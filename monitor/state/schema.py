@@ -1,4 +1,4 @@
-"""The tables of the state, version 2.
+"""The tables of the state, version 3.
 
 Whoever changes them raises `VERSION` and writes the step from the version before into `UPGRADES`; a state of a later
 version than the program knows refuses to start.
@@ -10,7 +10,7 @@ NULLs that are not there), and a state that is damaged refuses to start.
 from __future__ import annotations
 
 APPLICATION_ID = 0x63746D31  # "ctm1"
-VERSION = 2
+VERSION = 3
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -35,10 +35,12 @@ CREATE TABLE alerts (
     addressee TEXT NOT NULL, summary TEXT NOT NULL, body BLOB NOT NULL, item TEXT NOT NULL, item_group TEXT NOT NULL,
     thread TEXT NOT NULL, log_id BLOB NOT NULL, log_index INTEGER, proven INTEGER,
     created_ms INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL, times_seen INTEGER NOT NULL DEFAULT 1,
-    status TEXT NOT NULL, status_by TEXT NOT NULL DEFAULT '', status_note TEXT NOT NULL DEFAULT '', until_ms INTEGER
+    status TEXT NOT NULL, status_by TEXT NOT NULL DEFAULT '', status_note TEXT NOT NULL DEFAULT '', until_ms INTEGER,
+    issuer TEXT NOT NULL DEFAULT '', repeats INTEGER NOT NULL DEFAULT 0, repeated_ms INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX alerts_by_time ON alerts (created_ms);
 CREATE INDEX alerts_told ON alerts (thread, item, addressee, severity);
+CREATE INDEX alerts_by_issuer ON alerts (item, issuer, created_ms);
 CREATE INDEX alerts_unproven ON alerts (log_id, log_index) WHERE proven IS NULL AND log_index IS NOT NULL;
 CREATE INDEX alerts_snoozed ON alerts (until_ms) WHERE status = 'snoozed';
 CREATE TABLE sightings (
@@ -66,7 +68,8 @@ CREATE TABLE channels (
 ) WITHOUT ROWID;
 CREATE TABLE authorisations (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, value TEXT NOT NULL, item TEXT NOT NULL,
-    by TEXT NOT NULL, note TEXT NOT NULL, created_ms INTEGER NOT NULL, until_ms INTEGER
+    by TEXT NOT NULL, note TEXT NOT NULL, created_ms INTEGER NOT NULL, until_ms INTEGER,
+    is_refusal INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX authorisations_by_value ON authorisations (kind, value);
 CREATE TABLE items (id TEXT PRIMARY KEY, spec BLOB NOT NULL, added_ms INTEGER NOT NULL, removed_ms INTEGER);
@@ -102,5 +105,14 @@ CREATE TABLE tasks (
 
 UPGRADES: dict[int, str] = {
     1: "CREATE INDEX alerts_told ON alerts (thread, item, addressee, severity); DROP INDEX alerts_by_thread",
+    2: """
+ALTER TABLE alerts ADD COLUMN issuer TEXT NOT NULL DEFAULT '';
+ALTER TABLE alerts ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alerts ADD COLUMN repeated_ms INTEGER;
+UPDATE alerts SET issuer = coalesce(json_extract(CAST(body AS TEXT), '$.issuer.id'), '')
+    WHERE kind = 'certificate' AND json_valid(CAST(body AS TEXT));
+CREATE INDEX alerts_by_issuer ON alerts (item, issuer, created_ms);
+ALTER TABLE authorisations ADD COLUMN is_refusal INTEGER NOT NULL DEFAULT 0
+""",
 }
 """From this version to the next."""

@@ -17,6 +17,7 @@ from monitor.state import State
 from monitor.state.rows import (
     ACKNOWLEDGED,
     AUTHORISED,
+    REFUSED,
     RESOLVED,
     S1,
     WAITING,
@@ -126,7 +127,7 @@ class Courier:
         now_ms = self._around.now_ms()
         rows = await self._outbox.get(ids, bodies=len(ids) == 1)
         rows = [row for row in rows if row.status == WAITING and row.due_ms <= now_ms]
-        answered = (ACKNOWLEDGED, AUTHORISED, RESOLVED)
+        answered = (ACKNOWLEDGED, AUTHORISED, REFUSED, RESOLVED)
         needless = [row.id for row in rows if row.kind == REMINDER and row.alert.status in answered]
         if needless:
             await self._outbox.cancel(needless, now_ms)

@@ -63,7 +63,8 @@ def make_letter(row: OutboxRow, log_url: str = "") -> Letter:
     start = {REMINDER: "Reminder: "}.get(row.kind, "")
     text = render(document, alert)
     if row.kind == REMINDER:
-        text = f"You were told of this on {say_time(alert.created_ms)}, and nobody has answered yet.\n\n{text}"
+        told = f"You were told of this on {say_time(alert.created_ms)}, and nobody has answered yet."
+        text = "\n".join([*_wrap(f"{told} {say_repeats(alert)}".strip()), "", text])
     return Letter(
         id=f"{alert.id[:40]}-{row.id}",
         kind=row.kind,
@@ -78,6 +79,14 @@ def make_letter(row: OutboxRow, log_url: str = "") -> Letter:
         attempt=row.attempts,
         log_url=log_url,
     )
+
+
+def say_repeats(alert: AlertRow) -> str:
+    """What the issuer did since, of which nobody was told by itself; "" if nothing."""
+    if not alert.repeats:
+        return ""
+    more = "one more certificate" if alert.repeats == 1 else f"{alert.repeats:,} more certificates"
+    return f"Since then the same issuer issued {more} for it, the last one seen on {say_time(alert.repeated_ms)}."
 
 
 def make_digest(rows: Sequence[OutboxRow]) -> Letter:
@@ -158,6 +167,7 @@ def alert_document(alert: AlertRow) -> dict[str, Any]:
         "to": alert.addressee,
         "summary": alert.summary,
         "status": alert.status,
+        "repeats": alert.repeats,
     }
     log = document.get("log")
     if isinstance(log, dict) and alert.log_index is not None:

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from ctlog.tn.labels import ONE, SPC, Label, claim_labels
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber, overlaps
 from monitor.claims import Claim, format_claim, hint, label_key, parse_claim, spki_key
-from monitor.context import Past, Place, authorised_for, events_for
+from monitor.context import Past, Place, authorised_for, events_for, refused_for
 from monitor.entry import Place as EntryPlace
 from monitor.entry import read_entry
 from monitor.history import History, make_history
 from monitor.items import Group, Item
-from monitor.rules.values import NOTHING_AUTHORISED
+from monitor.rules.values import NOTHING_AUTHORISED, NOTHING_REFUSED
 from monitor.state.rows import Authorisation, EventRow
 from tests.cert_sim import CertSim
 
@@ -150,6 +150,28 @@ def test_what_was_authorised():
     assert found.issuers == {"ca"}
     assert authorised_for(None, rows).keys == {b"\xcd" * 32}
     assert authorised_for(item, rows[3:]) is NOTHING_AUTHORISED
+
+
+def test_of_several_answers_about_one_thing_the_nearest_holds_and_then_the_last():
+    item = Item("number", number("12025550123"), GROUP)
+
+    def row(at, what, *, no=False, kind="issuer", value="ca"):
+        return Authorisation(at, kind, value, what, "me", "", 1000 + at, None, no)
+
+    for rows, is_refused in (
+        ([row(1, item.id), row(2, item.id, no=True)], True),
+        ([row(1, item.id, no=True), row(2, item.id)], False),
+        ([row(1, item.id, no=True), row(2, "home"), row(3, "")], True),  # a word for more takes back nobody's own
+        ([row(1, "home", no=True), row(2, item.id), row(3, "", no=True)], False),
+        ([row(1, "", no=True), row(2, "office")], True),
+        ([row(1, "office", no=True), row(2, "")], False),
+    ):
+        refused, authorised = refused_for(item, rows), authorised_for(item, rows)
+        assert ("ca" in refused.issuers, "ca" in authorised.issuers) == (is_refused, not is_refused)
+    refused = refused_for(item, [row(1, item.id, no=True), row(2, "home", no=True, kind="key", value="cd" * 32)])
+    assert (dict(refused.issuers), dict(refused.keys)) == ({"ca": 1001}, {b"\xcd" * 32: 1002})
+    assert refused_for(None, [row(1, item.id, no=True)]) is NOTHING_REFUSED
+    assert refused_for(None, [row(1, "", no=True)]).issuers == {"ca": 1001}
 
 
 def test_events():

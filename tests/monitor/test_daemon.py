@@ -149,7 +149,7 @@ async def test_an_answer_that_a_command_gave(kit, sim):
         await kit.caught_up()
         async with State.open(kit.folder / "state", exclusive=False) as state:
             await state.answers.authorise("key", key_hash(21), "", "me", "", 0)
-            await kit.until(lambda: kit.daemon._judge._authorisations)
+            await kit.until(lambda: kit.daemon._judge._answers)
         sim.add(123)
         await kit.caught_up()
         assert await kit.rules() == []

@@ -54,7 +54,7 @@ def test_its_key_and_its_issuer(told: Monitor) -> None:
     assert [(row["kind"], row["item"]) for row in rows] == [("key", ITEM), ("issuer", "")]
     assert [row["until_ms"] is None for row in rows] == [True, False]
     assert "for everything, by " in told.here("alerts", "authorised").out
-    told.here("alerts", "revoke", "1")
+    assert told.here("alerts", "revoke", "1").out == "Answer 1 holds no longer.\n"
     assert [row["id"] for row in told.here("alerts", "authorised", "--json").lines] == [2]
     assert "there is no authorisation 7" in told.here("alerts", "revoke", "7", code=1).err
 
@@ -143,7 +143,9 @@ def test_beforehand_what_comes_later_is_known(monitor: Monitor) -> None:
     monitor.here("alerts", "authorise", "--certificate", "new.pem", "--item", ITEM)
     monitor.here("alerts", "authorise", "--key", "new.pem", "--item", "home", "--until", "30d")
     issuer = ENTRY.issuer.text
-    monitor.here("alerts", "authorise", "--issuer", issuer, "--item", "home")
+    with (monitor.folder / "monitor.toml").open("a") as config:
+        config.write('\n[[roots]]\ntrust_domain = "us-shaken"\nfiles = ["root.pem"]\n')
+    monitor.here("alerts", "authorise", "--issuer", "Rightful CA, Inc. @ us-shaken", "--item", "home")
     found = granted(monitor)
     assert (found.issuances, found.keys, found.issuers) == ({logged(tbs).issuance}, {ENTRY.key_hash}, {issuer})
 
@@ -162,6 +164,20 @@ def test_an_issuer_by_its_name(monitor: Monitor) -> None:
     assert "'other ca @ ca' or 'other ca @ us': say which" in said.err
     said = monitor.here("alerts", "authorise", "--issuer", "Exmple", "--everywhere", code=1)
     assert "near are 'example ca @ us'" in said.err
+
+
+def test_attack_an_issuer_whose_name_another_s_begins_with(monitor: Monitor) -> None:
+    """"Carrier" is not "Carrier Trust Services Ltd", which anybody may found; nor a CA so called below his root."""
+    monitor.state(lambda state: _seen(state, "carrier trust services @ us", "carrier @ evil telecom @ us"))
+    said = monitor.here("alerts", "authorise", "--issuer", "Carrier Trust", "--everywhere", code=1)
+    assert "Names are compared as a whole" in said.err
+    said = monitor.here("alerts", "authorise", "--issuer", "Carrier", "--everywhere", code=2)
+    assert "may be 'carrier @ evil telecom @ us': say which" in said.err
+    said = monitor.here("alerts", "authorise", "--issuer", "Carrier @ Nobody", "--everywhere", code=1)
+    assert "trust domains: none" in said.err, "it would never be met"
+    assert "Nothing" in monitor.here("alerts", "authorised").out
+    monitor.here("alerts", "authorise", "--issuer", "Carrier @ Evil Telecom, Inc.", "--everywhere")
+    assert granted(monitor).issuers == {"carrier @ evil telecom @ us"}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from monitor.rules.baseline import (
     learn,
     note_told,
     parse_profile,
+    see_refused,
+    without_refused,
 )
 from tests.monitor_certificates import GOOD, NOW_MS, ROGUE, VENDOR, leaf_of, number_leaf, subject
 from tests.monitor_rules import code_entry, item, learned, number_entry
@@ -29,8 +31,8 @@ from tests.monitor_rules import code_entry, item, learned, number_entry
 MINE, CODE = item(), item("709J")
 
 
-def standing(entry, of=MINE, profile=EMPTY_PROFILE, authorised=()):
-    return issuer_standing(entry, of, profile, authorised)
+def standing(entry, of=MINE, profile=EMPTY_PROFILE, authorised=(), refused=()):
+    return issuer_standing(entry, of, profile, authorised, refused)
 
 
 def test_the_first_issuer_of_a_code_is_usual_and_the_next_is_reported():
@@ -74,6 +76,33 @@ def test_expected_issuers_go_by_their_whole_name():
     for name in ("Reseller", "Operator", "Reseller Telecom", "Reseller Telecom @ Operators", ""):
         assert not is_called(reseller, name)
     assert standing(number_entry(), item(issuers=("Rightful CA LLC",))) == "expected"
+
+
+def test_who_is_refused_is_neither_usual_nor_expected():
+    rogue = code_entry(ca=ROGUE)
+    profile = learned(CODE, rogue)
+    name = rogue.issuer.text
+    assert standing(rogue, CODE, profile) == "learned"
+    assert standing(rogue, CODE, profile, refused=[name]) == "refused"
+    assert standing(rogue, item("709J", issuers=("Rogue CA",)), refused=[name]) == "refused"
+    assert standing(code_entry(), CODE, profile, refused=[name]) == "new"  # nor is the next one the first
+    assert standing(code_entry(), CODE, refused=[name]) == "first"  # of whom nothing was ever seen here
+    bare = read_entry(Place(b"\1" * 32, "log", 1), leaf_of(ROGUE.certificate_for(number_leaf([TelephoneNumber("1")]))))
+    assert standing(bare, refused=[bare.issuer.text]) == "first"  # a name that anybody may use
+
+
+def test_what_was_learned_of_who_is_refused_is_forgotten():
+    rogue = code_entry(ca=ROGUE, key_number=9)
+    profile = learned(CODE, rogue, code_entry(day=1))
+    left = without_refused(profile, [rogue.key_hash], [rogue.issuer.text])
+    assert left.issuers[rogue.issuer.text].reported
+    assert not left.knows_key(rogue.key_hash)
+    assert left.knows_key(code_entry().key_hash)
+    assert without_refused(left, [rogue.key_hash], [rogue.issuer.text]) is left
+    after = see_refused(left, code_entry(ca=ROGUE, key_number=10, day=30))
+    assert (after.keys, after.count, after.last_ms, after.issuing_keys, after.holders) == (
+        left.keys, left.count, left.last_ms, left.issuing_keys, left.holders)  # fmt: skip
+    assert after.issuers[rogue.issuer.text].last_ms > left.issuers[rogue.issuer.text].last_ms
 
 
 def test_holders():

@@ -10,7 +10,7 @@ from ctlog.tn.numbers import NumberRange, TelephoneNumber
 from monitor.entry import Place, read_entry
 from monitor.rules import judge
 from monitor.rules.baseline import Profile
-from monitor.rules.values import OPERATOR, Authorised, Context
+from monitor.rules.values import OPERATOR, Authorised, Context, Refused
 from monitor.watchlist import MANY, Watchlist
 from tests.monitor_certificates import (
     GOOD,
@@ -185,6 +185,32 @@ def test_t01_an_expected_name_is_not_the_beginning_of_another():
     named = issuance.intermediate(ROGUE, key(64), who)
     assert severities(number_entry(ca=named), item(issuers=("Rightful CA",)))["T-01"] == 1
     assert "T-01" not in severities(number_entry(ca=named), item(issuers=("Rightful CA @ Rogue CA",)))
+
+
+def test_t01_a_refused_issuer_is_as_grave_each_time_as_at_first():
+    for of, made, grave in (
+        (MINE, number_entry, 1), (CODE, code_entry, 2), (item(NumberRange("12025550100", 100)), number_entry, 1),
+    ):  # fmt: skip
+        profile = learned(of, made(), made(ca=ROGUE, day=1))
+        again = made(ca=ROGUE, day=2)
+        found = findings(again, of, profile=profile, refused=Refused(issuers={again.issuer.text: NOW_MS}))["T-01"]
+        assert found.severity == grave
+        assert "you said that it may not" in found.reason
+        assert "Demand its revocation from Rogue CA" in found.action
+        near = made(day=3)
+        said = Authorised(issuers=frozenset([near.issuer.text]))
+        assert "T-01" not in severities(
+            near, of, profile=profile, authorised=said, refused=Refused(issuers={again.issuer.text: NOW_MS})
+        )
+
+
+def test_t01_a_refused_issuer_s_certificate_from_before_is_told_while_it_is_valid():
+    later = item("709J", added_ms=NOW_MS + 2 * DAY_MS)
+    rogue = code_entry(ca=ROGUE, day=1)
+    said = Refused(issuers={rogue.issuer.text: NOW_MS})
+    assert severities(rogue, later, was_there=True, refused=said)["T-01"] == 2
+    assert "T-01" not in severities(rogue, later, was_there=True)
+    assert "T-01" not in severities(code_entry(ca=ROGUE, days=0.5), later, was_there=True, refused=said)
 
 
 # T-03 ----------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ctlog import issuance
 from ctlog.tn.numbers import TelephoneNumber
 from ctlog.x509.der import parse_certificate, read_extension
-from monitor.rules.values import OPERATOR, Revocations, Revoked
+from monitor.rules.values import OPERATOR, Refused, Revocations, Revoked
 from tests.monitor_certificates import NOW_MS, ROGUE, VENDOR, key, logged, rcs_leaf, subject
 from tests.monitor_rules import N, code_entry, findings, item, number_entry, past, severities
 
@@ -43,6 +43,20 @@ def test_t02_a_registered_participant_counts_if_its_proof_holds():
     mine = item(keys=frozenset([sha256(key(500).spki).digest()]))
     assert "T-02" not in severities(rcs(), mine)
     assert severities(rcs(signer=key(9)), mine)["T-02"] == 1
+
+
+def test_t02_a_key_that_its_owner_refused():
+    """By whom ever it is certified; of an issuer that is refused as well T-01 says it."""
+    entry = number_entry(day=9)
+    said = Refused(keys={entry.key_hash: NOW_MS})
+    found = findings(entry, item(), refused=said)["T-02"]
+    assert found.severity == 1
+    assert "that it is not yours" in found.reason
+    assert "T-02" in findings(entry, item(keys=frozenset([entry.key_hash])), refused=said)
+    assert "T-02" not in findings(number_entry(day=9, key_number=8), item(), refused=said)
+    both = Refused({entry.key_hash: NOW_MS}, {entry.issuer.text: NOW_MS})
+    assert "T-02" not in findings(entry, item(), refused=both)
+    assert "T-01" in findings(entry, item(), refused=both)
 
 
 # T-11 ----------------------------------------------------------------------------------------------------------------

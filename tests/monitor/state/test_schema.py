@@ -2,13 +2,23 @@
 
 import hashlib
 import sqlite3
+from pathlib import Path
 
-from monitor.state.schema import SCHEMA, UPGRADES, VERSION
+import pytest
+
+from monitor.state import State
+from monitor.state.database import FILE_NAME
+from monitor.state.rows import ACKNOWLEDGED, SNOOZED
+from monitor.state.schema import APPLICATION_ID, SCHEMA, UPGRADES, VERSION
+from tests.state_values import NOW
+
+OLDER = Path(__file__).parents[2] / "vectors"
+CODE, NUMBER = "mine/spc:709J@us-shaken", "mine/number:+12025550123"
 
 
 def test_other_tables_are_another_version():
     """If this fails: raise VERSION, write the step into UPGRADES, and put the new hash here beside its version."""
-    known = {1: "fc695d91d3518ef8", 2: "1315d7205d205485"}
+    known = {1: "fc695d91d3518ef8", 2: "1315d7205d205485", 3: "b85346dc941b3c65"}
     assert hashlib.sha256(SCHEMA.encode()).hexdigest()[:16] == known[VERSION]
 
 
@@ -29,3 +39,42 @@ def test_a_state_that_is_full_of_rows_is_not_taken_for_damaged():
             connection.execute(f"INSERT INTO {table} VALUES ({marks})", values)
     assert connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.fixture
+def older(tmp_path):
+    """A state of version 2, full of what a monitor keeps: a certificate's alert answered, a body that is no JSON."""
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript((OLDER / "monitor-state-v2.sql").read_text())
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    return tmp_path
+
+
+async def test_a_filled_state_of_version_2_loses_nothing(older):
+    async with State.open(older) as state:
+        code, number = await state.alerts.find(item=CODE), await state.alerts.find(item=NUMBER)
+        assert [(row.status, row.issuer, row.repeats) for row in code] == [(ACKNOWLEDGED, "rogue ca @ us-shaken", 0)]
+        assert {row.issuer for row in number} == {"rightful ca @ us-shaken", ""}
+        assert (await state.alerts.get("silent-1")).status == SNOOZED
+        answers = await state.answers.authorisations(NOW)
+        assert [(row.kind, row.note, row.is_refusal) for row in answers] == [
+            ("issuer", "mine", False), ("key", "", False)]  # fmt: skip
+        assert len(await state.outbox.due(10**15)) == 4
+        assert list(await state.answers.baselines()) == [CODE]
+
+
+async def test_after_the_step_it_is_as_one_that_was_made_new(older):
+    async with State.open(older) as state:
+        made = await state.database.read(_tables)
+    fresh = sqlite3.connect(":memory:")
+    fresh.executescript(SCHEMA)
+    assert made == _tables(fresh)
+
+
+def _tables(connection):
+    """Every table with its columns, and every index with its own, but for what SQLite makes of itself."""
+    rows = connection.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+    asks = {"table": "table_info", "index": "index_info"}
+    return {name: connection.execute(f"PRAGMA {asks[kind]}({name})").fetchall() for kind, name in rows if kind in asks}

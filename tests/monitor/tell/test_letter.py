@@ -72,6 +72,13 @@ def test_a_reminder_says_that_it_is_one():
     assert letter.text.startswith("You were told of this on 2026-09-21T06:00:00Z, and nobody has answered yet.")
 
 
+def test_a_reminder_says_what_the_issuer_did_since():
+    for repeats, words in ((1, "one more certificate for it"), (1200, "1,200 more certificates for it")):
+        alert = CERTIFICATE.alert._replace(repeats=repeats, repeated_ms=MORNING)
+        text = " ".join(make_letter(CERTIFICATE._replace(kind="reminder", alert=alert)).text.split())
+        assert f"nobody has answered yet. Since then the same issuer issued {words}, the last one seen on" in text
+
+
 def test_programs_find_the_same_members_in_every_kind():
     for each in (CERTIFICATE, row(1, alert_kind="misbehaviour", body=json.dumps(LIE).encode()), row(2, body=b"\xff")):
         document = alert_document(each.alert)
