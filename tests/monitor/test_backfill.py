@@ -145,7 +145,7 @@ async def test_a_history_that_was_lost_is_filled_again(tmp_path, sim, monkeypatc
         shutil.rmtree(history)
     else:
         (history / "manifest").write_bytes(b"{")
-    with pytest.raises(StoreError, match="backfill --history"):
+    with pytest.raises(StoreError, match="backfill -d DIR --history"):
         await kit.make().run()
     async with State.open(tmp_path / "state") as state:
         aside = await renew_history(state, kit.clock())
