@@ -36,7 +36,7 @@ from monitor.follow.followed import Clock, Says, silent
 from monitor.follow.inspect import Shared
 from monitor.follow.misbehaviour import Accuser
 from monitor.follow.watch import Pace
-from monitor.following import Following, ready_key
+from monitor.following import Following
 from monitor.health import Failure, Trouble
 from monitor.history import History
 from monitor.judge import StateJudge
@@ -316,7 +316,7 @@ class Daemon:
         return [(row.id, row.spec) for row in await self.state.answers.items()]
 
     async def _ready(self, log_id: bytes) -> None:
-        await self.state.answers.put_meta(ready_key(log_id), b"1")
+        await self.state.logs.ready(log_id, self._now_ms())
 
     def _store_fails(self, sentence: str) -> None:
         """The state cannot be written, or ("") can be again: health knows it at once, without the state."""

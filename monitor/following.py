@@ -182,8 +182,10 @@ class Following:
             row = await begin(log, self._state, spec.begin, self._now_ms())
             if (row.name, row.url) != (spec.name, spec.url):
                 await self._state.logs.rename(log.log_id, spec.name, spec.url)
-            is_ready = await self._state.answers.get_meta(ready_key(log.log_id)) is not None
-            inspector = EntryInspector(log, self._shared, row.position.frontier.size, is_ready=is_ready)
+            inspector = EntryInspector(
+                log, self._shared, row.position.frontier.size, is_ready=await self._state.logs.is_ready(log.log_id),
+                joined_ms=await self._state.logs.joined_ms(log.log_id),
+            )  # fmt: skip
             heads = await Heads.resume(log, self._state, self._accuser)
             auditor = Auditor(log, self._state, self._accuser, self._shared.history, self._now_ms, self._told)
 
@@ -207,11 +209,6 @@ class Following:
 
     async def _reach_by_http(self, spec: LogSpec, stack: AsyncExitStack) -> Fetcher:
         return await stack.enter_async_context(HttpFetcher(spec.url, contact=self._contact))
-
-
-def ready_key(log_id: bytes) -> str:
-    """Under which name the state keeps that a log was caught up with once."""
-    return f"ready:{log_id.hex()}"
 
 
 def describe(progress: Progress) -> str:

@@ -18,6 +18,7 @@ from ctlog.errors import MalformedError
 from monitor.context import Past, authorised_for, events_for, refused_for
 from monitor.entry import Entry, Place, Trust
 from monitor.follow.followed import Clock
+from monitor.follow.inspect import Reading
 from monitor.follow.watch import Found
 from monitor.items import ANYTHING, GROUP, Item
 from monitor.rules import next_profile, verdicts
@@ -98,9 +99,8 @@ class StateJudge:
         return Case(entry.with_scope(claims, is_resolved=scopes.keys() >= set(urls)), snapshots)
 
     async def judge(
-        self, case: Case, found: Found, *, filling: bool, is_ready: bool, was_there: bool,
-        only: frozenset[str] | None = None,
-    ) -> None:  # fmt: skip
+        self, case: Case, found: Found, reading: Reading, only: frozenset[str] | None = None
+    ) -> None:
         """See Judge."""
         entry, snapshots = case
         watchlist = self._watchlist()
@@ -116,10 +116,11 @@ class StateJudge:
             revocations=self._sources.known.revocations,
             codes=self._sources.known.table,
             snapshots=snapshots,
-            known_issuers=self._issuers | found.issuers if is_ready else None,
+            known_issuers=self._issuers | found.issuers if reading.is_ready else None,
             has_roots=len(self._trust().roots) > 0,
-            filling=filling,
-            was_there=was_there,
+            filling=reading.filling,
+            was_there=reading.was_there,
+            joined_ms=reading.joined_ms,
             weak_keys=self._sources.known.weak_keys,
             attributes=self._attributes(),
         )

@@ -16,7 +16,6 @@ from monitor.follow.heads import Heads
 from monitor.follow.inspect import EntryInspector, Shared
 from monitor.follow.misbehaviour import Accuser
 from monitor.follow.watch import Pace, Watch
-from monitor.following import ready_key
 from monitor.history import History, make_history
 from monitor.judge import StateJudge
 from monitor.reload import Setup
@@ -74,7 +73,7 @@ class MonitorKit:
         return self.now_ms
 
     async def ready(self, log_id: bytes) -> None:
-        await self.state.answers.put_meta(ready_key(log_id), b"1")
+        await self.state.logs.ready(log_id, self.now_ms)
 
     def shared(self) -> Shared:
         if not hasattr(self, "_shared"):
@@ -94,8 +93,10 @@ class MonitorKit:
         log = followed(sim, form)
         accuser = Accuser(self.state, self.folder / "evidence", self.writer.operators)
         row = await begin(log, self.state, FIRST, sim.now_ms)
-        is_ready = await self.state.answers.get_meta(ready_key(log.log_id)) is not None
-        inspector = EntryInspector(log, self.shared(), row.position.frontier.size, is_ready=is_ready)
+        is_ready, joined_ms = await self.state.logs.is_ready(log.log_id), await self.state.logs.joined_ms(log.log_id)
+        inspector = EntryInspector(
+            log, self.shared(), row.position.frontier.size, is_ready=is_ready, joined_ms=joined_ms
+        )
         await self.judge.refresh()
         heads = await Heads.resume(log, self.state, accuser)
         options = {"pace": Pace(entries=300), "sleep": asyncio.sleep, **options}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ctlog.client.follow import Batch
 from ctlog.errors import MalformedError, SctError, StoreError
@@ -35,6 +35,21 @@ FILLING = 0.25
 """A log of which so large a part was logged more than 30 days after its validity began is being filled."""
 
 
+class Reading(NamedTuple):
+    """How an entry came to be read, as far as it matters for what is thought of it.
+
+    filling: the log is being filled from older records. is_ready: all that it held when it was first followed has been
+    read, so that what was never seen before is news. was_there: the log had the entry before that, or it is read again
+    for some items or from further back: whether it is older than an item may then go by its timestamp. joined_ms: when
+    the log joined others that had been read by then; 0 for one of the first.
+    """
+
+    filling: bool = False
+    is_ready: bool = True
+    was_there: bool = False
+    joined_ms: int = 0
+
+
 class Judge(Protocol):
     """Whoever decides."""
 
@@ -43,14 +58,10 @@ class Judge(Protocol):
         ...
 
     async def judge(
-        self, case: Any, found: Found, *, filling: bool, is_ready: bool, was_there: bool,
-        only: frozenset[str] | None = None,
-    ) -> None:  # fmt: skip
+        self, case: Any, found: Found, reading: Reading, only: frozenset[str] | None = None
+    ) -> None:
         """Put the alerts that a prepared entry raises into `found`, with all that was learned. Waits for no network.
 
-        filling: the log is being filled from older records. is_ready: all that it held when it was first followed has
-        been read, so that what was never seen before is news. was_there: the log had the entry before that, or it is
-        read again for some items or from further back: whether it is older than an item may then go by its timestamp.
         only: the items that it is judged for; None: all.
         """
         ...
@@ -92,8 +103,10 @@ class Shared:
 class EntryInspector:
     """Looks at the entries of one log. See `monitor.follow.watch.Inspector`."""
 
-    def __init__(self, log: Followed, shared: Shared, stored: int, *, is_ready: bool = False) -> None:
-        """`stored`: how far the log's position is."""
+    def __init__(
+        self, log: Followed, shared: Shared, stored: int, *, is_ready: bool = False, joined_ms: int = 0
+    ) -> None:
+        """`stored`: how far the log's position is; `joined_ms`: see Reading."""
         self._log = log
         self._shared = shared
         self._issuers = Issuers(log, shared.trust, shared.history.name_number, shared.now_ms)
@@ -101,6 +114,7 @@ class EntryInspector:
         self._late = self._counted = 0.0
         self._met: set[int] = set()
         self.is_ready = is_ready
+        self._joined_ms = joined_ms
         self._has_met_end = is_ready
         self._has_read = False
         shared.stored[self._number] = stored
@@ -189,10 +203,9 @@ class EntryInspector:
                 ready.append((place, leaf, await judge.prepare(entry)))
         for place, leaf, case in ready:
             with self._fault_told(place, leaf, found):
-                filling = self._late > FILLING
-                is_ready = self.is_ready and is_news
                 there = not (self._has_met_end and is_news) or only is not None
-                await judge.judge(case, found, filling=filling, is_ready=is_ready, was_there=there, only=only)
+                reading = Reading(self._late > FILLING, self.is_ready and is_news, there, self._joined_ms)
+                await judge.judge(case, found, reading, only)
 
     @contextmanager
     def _fault_told(self, place: Place, leaf: bytes, found: Found) -> Iterator[None]:

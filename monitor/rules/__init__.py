@@ -23,6 +23,7 @@ from monitor.rules.baseline import (
     REFUSED,
     Profile,
     is_before,
+    is_from_later_log,
     learn,
     note_told,
     see_refused,
@@ -98,10 +99,13 @@ def next_profile(entry: Entry, hit: Hit, context: Context, verdict: Verdict) -> 
     standing = issuer.standing_of(entry, hit.item, context)
     if standing == REFUSED:
         return note_told(see_refused(profile, entry), told, entry.timestamp_ms)
+    before, later = is_before(entry, hit.item, context.was_there), is_from_later_log(hit.item, context.joined_ms)
+    if before and later and "T-01" not in verdict.rules:  # nobody was asked about it
+        return note_told(profile, told, entry.timestamp_ms)
     return learn(
         profile,
         entry,
-        is_alarming=verdict.severity <= S2 and not is_before(entry, hit.item, context.was_there),
+        is_alarming=verdict.severity <= S2 and (later or not before),
         is_first=standing == FIRST,
         told=told,
         constraints=form.constraints_by_label(entry),

@@ -145,6 +145,12 @@ def is_before(entry: Entry, item: Item, was_there: bool) -> bool:
     return was_there and entry.timestamp_ms < item.added_ms
 
 
+def is_from_later_log(item: Item, joined_ms: int) -> bool:
+    """Whether a log joined those that are read when its item was watched already: what it shows from before that is no
+    part of what the item began with, for nobody saw it there, and its dates are the log's and the issuer's word."""
+    return item.added_ms < joined_ms
+
+
 def is_history(entry: Entry, item: Item, was_there: bool) -> bool:
     """Whether it had ended, too, before its item was watched; one whose end cannot be read had not."""
     end_ms = entry.not_after_ms

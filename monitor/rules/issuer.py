@@ -24,6 +24,7 @@ from monitor.rules.baseline import (
     UNANSWERED,
     holder_standing,
     is_before,
+    is_from_later_log,
     is_history,
     issuer_standing,
 )
@@ -49,6 +50,7 @@ NARROW = 100
 """Numbers that an entry may cover and still be as grave as one for a single number."""
 
 ASK = "Ask your provider whether it was requested; if not, demand its revocation from {issuer}, and tell the STI-PA."
+LATER_LOG = "Say whether it is yours: authorise it, or else demand its revocation from {issuer}, and refuse it."
 REFUSED_AGAIN = "Demand its revocation from {issuer}, and tell the STI-PA that it goes on after your refusal."
 ASK_NOBODY = "Ask your provider whether it was requested; if not, show them this: who issued it is not known."
 
@@ -57,25 +59,27 @@ def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """Issuer not expected for this number or code; the first one of all; or a known issuer's new key."""
     if hit is None or hit.reading != EXACT or hit.item.kind == ISSUER:
         return None
-    item, issuer = hit.item, say(describe_issuer(entry))
-    standing = standing_of(entry, item, context)
-    if _is_past(entry, item, context, is_expecting=bool(item.expect.issuers) or standing == REFUSED):
+    item, standing = hit.item, standing_of(entry, hit.item, context)
+    is_late = standing in (NEW, FIRST) and is_from_later_log(item, context.joined_ms)
+    if _is_past(entry, item, context, is_asked=bool(item.expect.issuers) or standing == REFUSED or is_late):
         return None
+    issuer = say(describe_issuer(entry))
     action = ASK.format(issuer=issuer) if entry.issuers else ASK_NOBODY
     if standing == REFUSED:
         day = say_day(context.refused.issuers[entry.issuer.text])
         reason = f"{issuer} issued for {item.text}, and on {day} you said that it may not."
         return Finding("T-01", severity_of(hit), reason, REFUSED_AGAIN.format(issuer=issuer))
     if standing == FIRST:
-        if not item.is_numeric and item.kind != CODE:
-            return None
-        what = say_claim(hit.claim) if item.is_single else item.text
-        reason = f"The first certificate that was ever seen for {what} is by {issuer}."
-        action = "Say whether it is yours: authorise it, or else ask your provider about it."
-        return Finding("T-01", S4 if item.kind == CODE and entry.issuer.is_known else S2, reason, action)
+        return _first(entry, hit, issuer)
     if standing == UNANSWERED:
         reason = f"{issuer} issued again for {item.text}, and you have not said yet that it may."
         return Finding("T-01", S2, reason, "Authorise this issuer if it is yours, or else ask your provider about it.")
+    if is_late and not item.expect.issuers and is_before(entry, item, context.was_there):
+        reason = (
+            f"{issuer} has never issued for {item.text} in the logs that were read so far. {say(entry.log_name)}, "
+            f"which was added on {say_day(context.joined_ms)}, has a certificate from before you began to watch."
+        )
+        return Finding("T-01", S2, reason, LATER_LOG.format(issuer=issuer))
     if standing == NEW or (standing == REPORTED and item.is_numeric):
         return Finding("T-01", *_unexpected(entry, hit, context, standing, issuer), action)
     if standing == REPORTED:
@@ -88,14 +92,25 @@ def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     return None
 
 
+def _first(entry: Entry, hit: Hit, issuer: str) -> Finding | None:
+    """The first certificate of all, of a number or a code."""
+    item = hit.item
+    if not item.is_numeric and item.kind != CODE:
+        return None
+    what = say_claim(hit.claim) if item.is_single else item.text
+    reason = f"The first certificate that was ever seen for {what} is by {issuer}."
+    action = "Say whether it is yours: authorise it, or else ask your provider about it."
+    return Finding("T-01", S4 if item.kind == CODE and entry.issuer.is_known else S2, reason, action)
+
+
 def standing_of(entry: Entry, item: Item, context: Context) -> str:
     """How the entry's issuer stands with this item (`monitor.rules.baseline`)."""
     return issuer_standing(entry, item, context.profile, context.authorised.issuers, context.refused.issuers)
 
 
-def _is_past(entry: Entry, item: Item, context: Context, *, is_expecting: bool) -> bool:
-    """Whether an entry is no news: from before the item was watched, and ended, if the owner said what he expects."""
-    return (is_history if is_expecting else is_before)(entry, item, context.was_there)
+def _is_past(entry: Entry, item: Item, context: Context, *, is_asked: bool) -> bool:
+    """Whether an entry is no news: from before the item was watched; and ended, if it is asked of such entries too."""
+    return (is_history if is_asked else is_before)(entry, item, context.was_there)
 
 
 def _unexpected(entry: Entry, hit: Hit, context: Context, standing: str, issuer: str) -> tuple[Severity, str]:
@@ -132,7 +147,7 @@ def t03(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """A different holder's name for the same number or code."""
     if hit is None or hit.reading != EXACT or hit.item.kind in (HOLDER, ISSUER, KEY):
         return None
-    if _is_past(entry, hit.item, context, is_expecting=bool(hit.item.expect.holders)):
+    if _is_past(entry, hit.item, context, is_asked=bool(hit.item.expect.holders)):
         return None
     item, holder = hit.item, say(entry.holder)
     standing = holder_standing(entry, item, context.profile)

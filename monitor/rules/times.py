@@ -12,7 +12,7 @@ from ctlog.x509.chain import is_ca
 from monitor.entry import Entry, describe_issuer
 from monitor.items import GROUP
 from monitor.reading_roles import EXACT
-from monitor.rules.baseline import NEW, REFUSED, REPORTED, is_before, is_history
+from monitor.rules.baseline import NEW, REFUSED, REPORTED, is_before, is_from_later_log, is_history
 from monitor.rules.issuer import standing_of
 from monitor.rules.key import is_rcs
 from monitor.rules.values import (
@@ -87,12 +87,26 @@ def t12(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     there = context.was_there
     if not is_before(entry, hit.item, there) or is_history(entry, hit.item, there):
         return None
+    if is_from_later_log(hit.item, context.joined_ms) and _is_known_elsewhere(entry, context):
+        return None
     reason = (
         f"A certificate for {say_claim(hit.claim)} was there when you began to watch it: valid from "
         f"{say_day(entry.not_before_ms)} until {say_day(entry.not_after_ms)}."
     )
     action = "Say whether it is yours; if it is a former owner's, ask the issuer to revoke it."
     return Finding("T-12", S2, reason, action)
+
+
+def _is_known_elsewhere(entry: Entry, context: Context) -> bool:
+    """Whether another log had the same certificate, which was judged there."""
+    return any(
+        claim.log_id != entry.log_id
+        and entry.key_hash.startswith(claim.key)
+        and claim.issuer == entry.issuer.text
+        and _same_second(claim.not_before_ms, entry.not_before_ms)
+        and _same_second(claim.not_after_ms, entry.not_after_ms)
+        for claim in context.claims
+    )
 
 
 def t13(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:

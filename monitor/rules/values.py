@@ -178,8 +178,9 @@ class Context:
     known_issuers: `IssuerId.text` of every issuer that any log showed before; None if that is not kept. has_roots:
     whether the accepted roots are known. filling: the log is being filled from older records. was_there: the log had
     the entry before we had caught up with it, or the entry is read again for a new item or from further back; without
-    that, whatever its timestamp says, it is news. weak_keys: SHA-256 of
-    keys known to be weak. attributes: OIDs (content octets) of extensions that can harm -> their names, for they have
+    that, whatever its timestamp says, it is news. joined_ms: when the log joined others that had been read by then, 0
+    for one of the first: for items that are older nothing in it was there before. weak_keys: SHA-256 of keys known to
+    be weak. attributes: OIDs (content octets) of extensions that can harm -> their names, for they have
     no assigned numbers yet.
     """
 
@@ -199,6 +200,7 @@ class Context:
     has_roots: bool = True
     filling: bool = False
     was_there: bool = False
+    joined_ms: int = 0
     weak_keys: frozenset[bytes] = frozenset()
     attributes: Mapping[bytes, str] = field(default_factory=dict)
 

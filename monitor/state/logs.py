@@ -38,6 +38,9 @@ _COLUMNS = (
     "coalesce((SELECT value FROM meta WHERE key = 'log-failure:' || lower(hex(log_id))), '')"
 )
 _UNBEGUN = "log-unbegun:"
+_READY = "ready:"
+SETTING_UP_MS = 86_400_000
+"""Logs that are added so soon after the first was read are among the first."""
 _HEAD_COLUMNS = "log_id, size, timestamp_ms, root, note, source, state, first_seen_ms"
 
 
@@ -175,6 +178,27 @@ class Logs:
         query = "SELECT log_id, value FROM logs JOIN meta ON key = 'log-added:' || lower(hex(log_id))"
         rows = await self._database.read(lambda connection: connection.execute(query).fetchall())
         return {log_id: int(value) for log_id, value in rows}
+
+    async def ready(self, log_id: bytes, now_ms: int) -> None:
+        """Everything that it held was read, for the first time."""
+        query = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING"
+        values = (_READY + log_id.hex(), str(now_ms).encode())
+        await self._database.write(lambda connection: connection.execute(query, values))
+
+    async def is_ready(self, log_id: bytes) -> bool:
+        """Whether everything that it held was read once."""
+        query, values = "SELECT 1 FROM meta WHERE key = ?", (_READY + log_id.hex(),)
+        return await self._database.read(lambda connection: connection.execute(query, values).fetchone()) is not None
+
+    async def joined_ms(self, log_id: bytes) -> int:
+        """When it joined logs of which one had been read as a whole a day before, at least; 0 for one of the first."""
+        query = (
+            "SELECT added.value FROM meta added WHERE added.key = ?1 AND EXISTS (SELECT 1 FROM meta WHERE key >= ?2 "
+            "AND key < ?2 || 'g' AND key != ?3 AND CAST(CAST(value AS TEXT) AS INTEGER) + ?4 < added.value)"
+        )
+        values = (f"log-added:{log_id.hex()}", _READY, _READY + log_id.hex(), SETTING_UP_MS)
+        row = await self._database.read(lambda connection: connection.execute(query, values).fetchone())
+        return int(row[0]) if row is not None else 0
 
     async def accuse(self, log_id: bytes, evidence_name: str, alerts: Sequence[NewAlert], now_ms: int) -> list[str]:
         """The log contradicted itself: the evidence file's name and the alerts, at once. Returns the new ids."""

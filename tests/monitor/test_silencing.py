@@ -1,5 +1,6 @@
 """Whoever misissues also chooses what a log says, what a CA is called, and when: none of that may silence an owner."""
 
+import json
 from hashlib import sha256
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from ctlog import issuance
 from ctlog.issuance import DAY_MS, Authority, Key, Subject
 from ctlog.x509.der import parse_certificate
-from monitor.rules.values import S1, S2
+from monitor.follow.watch import Found
+from monitor.rules.baseline import parse_profile
+from monitor.rules.values import S1, S2, S4
 from tests.cert_sim import CA, ROGUE, CertSim
 from tests.monitor_kit import Memory
 from tests.simulator import START_MS
@@ -176,6 +179,133 @@ async def test_a_rogue_range_over_a_whole_group(memory):
         submit(sim, 0, ROGUE, key, value=issuance.number_range("12025550100", 100))
         ((told_at, rules),) = await told.news(sim)
         assert (told_at, "T-01" in rules) == (severity, True)
+
+
+async def watched_for_a_year(memory, *, watch=CODES):
+    """A code or a number that is watched on one log, with an issuer of its own; now another log is added."""
+    memory.restart(watch=watch, added_ms=START_MS + 10 * DAY_MS)
+    honest, later = CertSim(), CertSim("later.example/log", secret=9)
+    honest.now_ms = START_MS + 5 * DAY_MS
+    return honest, later
+
+
+async def first_round(memory, told, honest, later):
+    """The log that is there is read; a year later the other one is added, and read."""
+    honest.now_ms = max(honest.now_ms, START_MS + 11 * DAY_MS)
+    honest.publish()
+    found = await told.news(honest)
+    later.now_ms = START_MS + 300 * DAY_MS
+    later.publish()
+    return found, await told.news(later)
+
+
+def put_code(sim, day, authority, key, *, days=380, holder="Owner Inc"):
+    """Logged, by its dates, long before the code was watched."""
+    sim.now_ms = START_MS + day * DAY_MS
+    spki = Key.from_number(key).spki
+    tbs = issuance.shaken_leaf(
+        authority, spki, "709J", holder, not_before_ms=sim.now_ms, not_after_ms=sim.now_ms + days * DAY_MS, serial=key
+    )
+    sim.submit([authority.precertificate(tbs), *authority.chain])
+
+
+async def test_attack_a_log_added_later_has_a_stranger_dated_before_the_code_was_watched(memory):
+    """Nobody saw it there: it is told, and does not become usual."""
+    honest, later = await watched_for_a_year(memory)
+    told = Teller(memory, CODE)
+    put_code(honest, 5, CA, 1)
+    put_code(later, 4, ROGUE, 2, holder="Mallory")
+    assert await first_round(memory, told, honest, later) == ([], [(S2, {"T-01"})])
+    row = (await memory.kit.alerts(item=CODE))[-1]
+    assert "which was added on" in json.loads(row.body)["reason"]
+    put_code(later, 301, ROGUE, 3, holder="Owner Inc")
+    later.publish()
+    assert await told.news(later) == [(S4, {"T-01"})]  # reported, and not usual
+    profile = parse_profile((await memory.state.answers.baselines([CODE]))[CODE])
+    assert {name: known.reported for name, known in profile.issuers.items()} == {
+        "example @ test": False, "rogue @ test": True}  # fmt: skip
+
+
+async def test_attack_an_expired_certificate_in_a_log_added_later_makes_nobody_usual(memory):
+    honest, later = await watched_for_a_year(memory)
+    told = Teller(memory, CODE)
+    put_code(honest, 5, CA, 1)
+    put_code(later, 4, ROGUE, 2, days=3)
+    assert await first_round(memory, told, honest, later) == ([], [])  # history
+    put_code(later, 301, ROGUE, 3)
+    later.publish()
+    ((severity, rules),) = await told.news(later)
+    assert (severity, "T-01" in rules) == (S2, True)
+
+
+async def test_near_miss_a_log_added_later_has_what_the_others_had(memory):
+    """A mirror: the same certificates, and others by the same issuer."""
+    honest, later = await watched_for_a_year(memory)
+    told = Teller(memory, CODE)
+    for sim in (honest, later):
+        put_code(sim, 5, CA, 1)
+        put_code(sim, 6, ROGUE, 2)
+    put_code(later, 7, CA, 3)
+    assert await first_round(memory, told, honest, later) == ([], [])
+
+
+async def test_near_miss_logs_that_are_added_together_are_what_an_item_begins_with(memory):
+    honest, other = await watched_for_a_year(memory)
+    told = Teller(memory, CODE)
+    put_code(honest, 5, CA, 1)
+    put_code(other, 5, ROGUE, 2)
+    honest.now_ms = other.now_ms = START_MS + 11 * DAY_MS
+    honest.publish()
+    other.publish()
+    assert await told.news(honest, other) == []
+
+
+async def test_near_miss_an_item_that_came_after_the_log(memory):
+    honest, later = await watched_for_a_year(memory)
+    told = Teller(memory, CODE)
+    put_code(honest, 5, CA, 1)
+    await first_round(memory, told, honest, later)
+    memory.restart(watch=CODES, added_ms=START_MS + 350 * DAY_MS)
+    told.memory = memory
+    found = Found()
+    put_code(later, 5, ROGUE, 2)
+    later.now_ms = START_MS + 351 * DAY_MS
+    later.publish()
+    watch = await memory.kit.watch(later)
+    async for batch in watch.log.follower.entries(later.head, 0, 1):
+        await memory.kit._shared.judge.refresh()
+        await watch._inspector.again(batch, 1, found, frozenset([CODE]))
+    found.end()
+    assert found.alerts == []
+
+
+async def test_attack_a_number_in_a_log_added_later(memory):
+    watch = '[[watch]]\nname = "home"\ntell = ["mail"]\nnumbers = ["+12025550123"]\n'
+    honest, later = await watched_for_a_year(memory, watch=watch)
+    told = Teller(memory)
+    submit(honest, 123, CA, 1)
+    later.now_ms = START_MS + 4 * DAY_MS
+    submit(later, 123, ROGUE, 2)
+    first, second = await first_round(memory, told, honest, later)
+    assert first == [(S2, {"T-12"})]
+    assert second == [(S2, {"T-12", "T-01"})]
+
+
+async def test_near_miss_a_number_s_own_certificate_in_a_log_added_later(memory):
+    """The same certificate: it was judged where it was news, and authorised; its older date elsewhere is no news."""
+    watch = '[[watch]]\nname = "home"\ntell = ["mail"]\nnumbers = ["+12025550123"]\n'
+    honest, later = await watched_for_a_year(memory, watch=watch)
+    told = Teller(memory)
+    starts_ms = START_MS + 4 * DAY_MS
+    honest.publish()
+    await told.news(honest)
+    await memory.state.answers.authorise("issuer", "example @ test", ITEM, "me", "", 0)
+    await memory.kit.judge.refresh()
+    honest.now_ms = START_MS + 12 * DAY_MS
+    submit(honest, 123, CA, 1, starts_ms=starts_ms)
+    later.now_ms = starts_ms
+    submit(later, 123, CA, 1, starts_ms=starts_ms)
+    assert await first_round(memory, told, honest, later) == ([], [])
 
 
 async def test_a_withheld_chain_does_not_make_a_name_usual_or_told(memory):

@@ -38,11 +38,11 @@ class Noting:
             raise self.faults["prepare", entry.index]
         return entry
 
-    async def judge(self, case, found, *, filling, is_ready, was_there, only=None):
+    async def judge(self, case, found, reading, only=None):
         if ("judge", case.index) in self.faults:
             raise self.faults["judge", case.index]
         self.judged.append(case.index)
-        self.options.append((filling, is_ready, only, case.proven, case.issuer.text))
+        self.options.append((reading.filling, reading.is_ready, only, case.proven, case.issuer.text))
 
     def unjudged(self, place, leaf, error):
         return [NewAlert(f"fault {place.index}", HEALTH, S2, "fault", ("fault",), OPERATOR, repr(error), b"{}", ())]

@@ -213,6 +213,22 @@ def test_t01_a_refused_issuer_s_certificate_from_before_is_told_while_it_is_vali
     assert "T-01" not in severities(code_entry(ca=ROGUE, days=0.5), later, was_there=True, refused=said)
 
 
+def test_t01_in_a_log_that_joined_later_nothing_was_there_before():
+    watched = {"added_ms": NOW_MS + 10 * DAY_MS}
+    later = {"was_there": True, "joined_ms": NOW_MS + 20 * DAY_MS}
+    for of, made in ((item("709J", **watched), code_entry), (item(**watched), number_entry)):
+        profile, stranger = learned(of, made()), made(ca=ROGUE, day=1)
+        found = findings(stranger, of, profile=profile, **later)["T-01"]
+        assert found.severity == 2
+        assert "log.example, which was added on" in found.reason
+        first, known = {"was_there": True}, {**later, "profile": learned(of, stranger)}
+        for other in (first, {**first, "joined_ms": of.added_ms}, known):
+            assert "T-01" not in severities(stranger, of, **{"profile": profile, **other})
+        assert "T-01" not in severities(made(ca=ROGUE, day=1, days=2), of, profile=profile, **later)
+    expecting = item(issuers=("Rightful CA",), **watched)
+    assert severities(number_entry(ca=ROGUE), expecting, **later)["T-01"] == 1
+
+
 # T-03 ----------------------------------------------------------------------------------------------------------------
 
 

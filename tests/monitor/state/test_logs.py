@@ -5,6 +5,7 @@ import pytest
 from ctlog.errors import StoreError
 from ctlog.merkle.tree import Frontier
 from monitor.state import State, make_state
+from monitor.state.logs import SETTING_UP_MS
 from monitor.state.rows import CONSISTENT, MET, UNVERIFIED, Gap, Position, SctRow
 from tests.simulator import Simulator
 from tests.state_values import NOW, alert
@@ -153,3 +154,18 @@ async def test_an_accusation_is_stored_with_its_alert(state):
     assert await state.logs.accuse(LOG, "fork.txt", [alert(log_id=LOG, log_index=None)], NOW) == ["a-0123"]
     assert (await state.logs.get(LOG)).accused == "fork.txt"
     assert await state.alerts.sightings("a-0123") == []
+
+
+async def test_a_log_joins_others_that_were_read_a_day_before(state):
+    """Those that begin together, or on the day on which everything is set up, are the first."""
+    one, two, three, four = (bytes([number]) * 32 for number in (1, 2, 3, 4))
+    for log_id, at_ms in ((one, NOW), (two, NOW + 5)):
+        await state.logs.add(log_id, "log", "", Position(), at_ms)
+        assert not await state.logs.is_ready(log_id)
+    await state.logs.ready(one, NOW + 3)
+    await state.logs.ready(one, NOW + SETTING_UP_MS)  # it was so since the first time
+    await state.logs.add(three, "log", "", Position(), NOW + 3 + SETTING_UP_MS)
+    await state.logs.add(four, "log", "", Position(), NOW + 4 + SETTING_UP_MS)
+    assert await state.logs.is_ready(one)
+    assert [await state.logs.joined_ms(each) for each in (one, two, three, four)] == [0, 0, 0, NOW + 4 + SETTING_UP_MS]
+    assert await state.logs.joined_ms(bytes(32)) == 0

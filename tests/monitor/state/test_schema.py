@@ -2,16 +2,19 @@
 
 import hashlib
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from monitor.state import State
 from monitor.state.database import FILE_NAME
-from monitor.state.rows import ACKNOWLEDGED, SNOOZED
+from monitor.state.logs import SETTING_UP_MS
+from monitor.state.rows import ACKNOWLEDGED, SNOOZED, Position
 from monitor.state.schema import APPLICATION_ID, SCHEMA, UPGRADES, VERSION
 from tests.state_values import NOW
 
+LOG = b"\1" * 32
 OLDER = Path(__file__).parents[2] / "vectors"
 CODE, NUMBER = "mine/spc:709J@us-shaken", "mine/number:+12025550123"
 
@@ -48,6 +51,8 @@ def older(tmp_path):
     connection.executescript((OLDER / "monitor-state-v2.sql").read_text())
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute("PRAGMA user_version = 2")
+    connection.execute("INSERT INTO meta VALUES (?, x'31')", (f"ready:{LOG.hex()}",))
+    connection.commit()
     connection.close()
     return tmp_path
 
@@ -63,6 +68,15 @@ async def test_a_filled_state_of_version_2_loses_nothing(older):
             ("issuer", "mine", False), ("key", "", False)]  # fmt: skip
         assert len(await state.outbox.due(10**15)) == 4
         assert list(await state.answers.baselines()) == [CODE]
+
+
+async def test_logs_of_a_state_of_version_2_are_among_the_first_and_what_is_added_now_is_not(older):
+    async with State.open(older) as state:
+        assert await state.logs.is_ready(LOG)
+        assert await state.logs.joined_ms(LOG) == 0
+        later_ms = time.time_ns() // 10**6 + 2 * SETTING_UP_MS
+        await state.logs.add(b"\2" * 32, "later.example", "", Position(), later_ms)
+        assert await state.logs.joined_ms(b"\2" * 32) == later_ms
 
 
 async def test_after_the_step_it_is_as_one_that_was_made_new(older):
