@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TypeVar
 
 from ctlog.errors import ConfigError, FatalError, StoreError, UsageError
-from ctlog.store import Candidate, Collectable, LookupRow, Shelves, Space, StoredHead
+from ctlog.store import Candidate, Collectable, LookupRow, Prepared, Shelves, Space, StoredHead
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ class MemoryObjectStore:
         self.times_ms: dict[str, int] = {}
         self.written: list[str] = []
         self.discarded: dict[str, bytes] = {}
+        self.prepared: dict[str, bytes] = {}
         self.room: Space | None = ROOMY
         self.now_ms = 0
 
@@ -46,6 +47,21 @@ class MemoryObjectStore:
         self.objects[key] = bytes(data)
         self.times_ms[key] = self.now_ms
         self.written.append(key)
+
+    async def prepare(self, objects: Sequence[tuple[str, bytes | memoryview]]) -> Prepared:
+        await asyncio.sleep(0)
+        names = [f"{len(self.prepared)}-{key}" for key, _ in objects]
+        self.prepared |= {name: bytes(data) for name, (_, data) in zip(names, objects, strict=True)}
+        return Prepared(tuple(key for key, _ in objects), tuple(names))
+
+    async def put_prepared(self, prepared: Prepared) -> None:
+        await asyncio.sleep(0)
+        for key, name in zip(prepared.keys, prepared.names, strict=True):
+            self.put(key, self.prepared.pop(name))
+
+    async def drop_prepared(self, prepared: Prepared) -> None:
+        for name in prepared.names:
+            del self.prepared[name]
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> None:
         self.put(key, b"".join([chunk async for chunk in chunks]))
@@ -244,7 +260,7 @@ class _Faulty:
             after = fault.when is When.AFTER
             if len(keys) > 1:
                 met = next(at for at, key in enumerate(keys) if key.startswith(fault.key))
-                await method(args[0][: met + after], *args[1:], **options)  # type: ignore[index]
+                await method(_first(args[0], met + after), *args[1:], **options)
             elif after:
                 await method(*args, **options)
             raise fault.error()
@@ -256,10 +272,18 @@ def _keys(args: tuple[object, ...]) -> list[str]:
     """The keys of objects that a call is about."""
     if not args or isinstance(args[0], bytes | int):
         return [""]
+    if isinstance(args[0], Prepared):
+        return list(args[0].keys)
     if isinstance(args[0], str):
         return [args[0]]
     found = [item[0] if isinstance(item, tuple) else item for item in args[0]]  # type: ignore[attr-defined]
     return [item if isinstance(item, str) else "" for item in found]
+
+
+def _first(objects: object, count: int) -> object:
+    if isinstance(objects, Prepared):
+        return Prepared(objects.keys[:count], objects.names[:count])
+    return objects[:count]  # type: ignore[index]
 
 
 def faulty(shelves: Shelves, faults: Faults) -> Shelves:

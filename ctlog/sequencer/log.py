@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -297,7 +296,7 @@ class Log(Generic[E]):
             if self._freezing is not None and not self._freezing.done():
                 await self._end_log(self._freezing)
             if self._closing and not len(self._pool):
-                return
+                return await self._committer.discard()
 
     async def _round(self) -> None:
         """One batch, or what there is to do without one. Raises FatalError."""
@@ -321,6 +320,8 @@ class Log(Generic[E]):
                 ticket.fail(error)
         self._pool.land()
         self._report(fresh, len(tickets) - fresh)
+        if not fresh:  # else the next batch does it by the way, or the quiet that follows
+            await self._committer.discard()
 
     async def _sort_out(self, tickets: Sequence[_Ticket[E]]) -> tuple[list[_Known[E]], list[_Ticket[E]]]:
         """Duplicates of what is published are answered; returned are those of what is not yet, and what is new."""
@@ -338,21 +339,19 @@ class Log(Generic[E]):
         return known, new
 
     async def _publish(self, known: Sequence[_Known[E]]) -> None:
-        """Steps 10 to 13. What fails once the head is visible is tried again later, and costs nobody an SCT."""
-        unseen: StoreError | None = None
-        self._trouble = None
-        try:
-            await self._committer.publish_checkpoint()
-        except StoreError as error:
-            unseen = error
-        with suppress(StoreError):
-            await self._committer.discard()
-        try:
-            await self._committer.record()
-        except StoreError as error:
-            self._trouble = f"the look-ups cannot be written: {error}"
-        if unseen is not None:
-            raise unseen
+        """Steps 11 to 13. What fails once the head is visible is tried again later, and costs nobody an SCT."""
+        committer = self._committer
+        published: BaseException | None = None
+        recorded: BaseException | None = None
+        if committer.unpublished or committer.unrecorded is not None:
+            acts = committer.publish_checkpoint(), committer.record()
+            published, recorded = await asyncio.gather(*acts, return_exceptions=True)
+        for outcome in (published, recorded):
+            if outcome is not None and not isinstance(outcome, StoreError):
+                raise outcome
+        self._trouble = f"the look-ups cannot be written: {recorded}" if recorded is not None else None
+        if published is not None:
+            raise published
         for ticket, place in known:
             ticket.resolve(place)
 
@@ -364,6 +363,7 @@ class Log(Generic[E]):
             if not self.frozen:
                 await self._committer.sign_fresh(final=True)
             await self._publish([])
+            await self._committer.discard()
         except BaseException as error:
             done.set_exception(error)
             done.exception()  # that is enough, if nobody waits for it

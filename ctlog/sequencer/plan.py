@@ -198,6 +198,17 @@ def format_bundle(batch: Batch | Bundle) -> bytes:
     return body + sha256(body).digest()
 
 
+def bundle_objects(bundle: bytes, objects: Sequence[Object]) -> list[tuple[str, memoryview]]:
+    """The `objects` of a bundle, their bytes not copied but where they are in `bundle`, which `format_bundle` made."""
+    view = memoryview(bundle)
+    found = []
+    at = len(bundle) - HASH_SIZE - sum(len(data) for _, data in objects)
+    for key, data in objects:
+        found.append((key, view[at : at + len(data)]))
+        at += len(data)
+    return found
+
+
 def parse_bundle(data: bytes) -> Bundle:
     """The inverse of `format_bundle`. Raises MalformedError for anything else."""
     end = len(data) - HASH_SIZE

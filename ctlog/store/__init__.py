@@ -45,6 +45,13 @@ class Collectable:
 _PARTIAL_TILE = re.compile(r"tile/.+\.p/[0-9]{1,3}")
 
 
+class Prepared(NamedTuple):
+    """Immutable objects whose bytes are durable and whose keys nobody sees yet; `names` is the store's own affair."""
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+
+
 class ObjectStore(Protocol):
     """Bytes under keys that are relative URL paths, such as "tile/0/000.p/3", "issuer/ab12..." or "checkpoint".
 
@@ -56,6 +63,18 @@ class ObjectStore(Protocol):
 
     async def put_many(self, objects: Sequence[tuple[str, bytes]], *, immutable: bool = True) -> None:
         """Store all of these, durably, in no particular order. Some may have taken effect when it raises."""
+
+    async def prepare(self, objects: Sequence[tuple[str, bytes | memoryview]]) -> Prepared:
+        """The slow half of `put_many` for immutable objects: their bytes are durable, and nobody sees them.
+
+        What is prepared and never put is gone with this process.
+        """
+
+    async def put_prepared(self, prepared: Prepared) -> None:
+        """The other half, once: as `put_many` for what was prepared."""
+
+    async def drop_prepared(self, prepared: Prepared) -> None:
+        """Forget what was prepared."""
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> None:
         """Store one immutable object that is too large to hold, with the same promises."""

@@ -11,7 +11,9 @@ How one object is written, and why it costs two fsyncs:
     fsync(directory)                    2: the name is on the disk
     unlink(".tmp/N")
 
-A batch does all of the first before any of the second, and each directory once. When a directory is used for the first
+A batch does all of the first before any of the second, and each directory once; what is synced together is synced at
+the same time, by a few threads, for a file system with a journal then commits once for all that wait. `prepare` stops
+before the link, and `put_prepared` goes on there. When a directory is used for the first
 time in a process, its name in its parent is made durable too, since an earlier process may have died before it did.
 
 A write whose fsync failed may sit in the page cache and look durable to the next process. So the same bytes under an
@@ -35,23 +37,25 @@ from types import TracebackType
 from typing import TypeVar
 
 from ctlog.errors import ConfigError, FatalError, StoreError, UsageError
-from ctlog.store import Collectable, Space
+from ctlog.store import Collectable, Prepared, Space
 
 _T = TypeVar("_T")
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")  # no segment begins with a dot
 _TEMPORARY = ".tmp"
+_SYNCED_AT_ONCE = 4  # a batch has three or four objects
 _KNOWN_FOLDERS = 1024  # remembered as durable; forgetting one costs an fsync
 
 
 class FilesystemObjectStore:
-    """Objects as files below `root`, which exists. One thread writes, two read."""
+    """Objects as files below `root`, which exists. One thread writes, with others that only sync; two read."""
 
     def __init__(self, root: Path, collectable: Collectable) -> None:
         """Nothing is touched yet. `sweep` before the first write."""
         self._root = root
         self._collectable = collectable
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"write-{root.name}")
+        self._syncers = ThreadPoolExecutor(_SYNCED_AT_ONCE - 1, thread_name_prefix=f"sync-{root.name}")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix=f"read-{root.name}")
         self._names = count()
         self._folders: dict[Path, None] = {}  # known to be durable, the oldest first
@@ -69,6 +73,18 @@ class FilesystemObjectStore:
     async def put_many(self, objects: Sequence[tuple[str, bytes]], *, immutable: bool = True) -> None:
         """See ObjectStore."""
         await self._run(self._writer, lambda: self._put_many(objects, immutable))
+
+    async def prepare(self, objects: Sequence[tuple[str, bytes | memoryview]]) -> Prepared:
+        """See ObjectStore."""
+        return await self._run(self._writer, lambda: self._prepare(objects))
+
+    async def put_prepared(self, prepared: Prepared) -> None:
+        """See ObjectStore."""
+        await self._run(self._writer, lambda: self._put_prepared(prepared))
+
+    async def drop_prepared(self, prepared: Prepared) -> None:
+        """See ObjectStore."""
+        await self._run(self._writer, lambda: _remove(map(Path, prepared.names)))
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> None:
         """See ObjectStore."""
@@ -128,6 +144,7 @@ class FilesystemObjectStore:
     async def close(self) -> None:
         """See ObjectStore."""
         await asyncio.to_thread(self._writer.shutdown)
+        await asyncio.to_thread(self._syncers.shutdown)
         await asyncio.to_thread(self._readers.shutdown)
 
     async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
@@ -140,20 +157,32 @@ class FilesystemObjectStore:
 
     def _put_many(self, objects: Sequence[tuple[str, bytes]], immutable: bool) -> None:
         targets = [self.path(key) for key, _ in objects]
-        temporaries: list[Path] = []
+        temporaries = self._write_temporaries([data for _, data in objects], 0o444 if immutable else 0o644)
+        self._place_all(temporaries, targets, immutable)
+
+    def _prepare(self, objects: Sequence[tuple[str, bytes | memoryview]]) -> Prepared:
+        keys = tuple(key for key, _ in objects)
+        for key in keys:
+            self.path(key)
+        names = self._write_temporaries([data for _, data in objects], 0o444)
+        return Prepared(keys, tuple(map(str, names)))
+
+    def _put_prepared(self, prepared: Prepared) -> None:
+        self._place_all(list(map(Path, prepared.names)), list(map(self.path, prepared.keys)), immutable=True)
+
+    def _place_all(self, temporaries: Sequence[Path], targets: Sequence[Path], immutable: bool) -> None:
+        """Give files whose bytes are durable their names, durably; nothing of `temporaries` is left."""
         try:
-            temporaries += self._write_temporaries([data for _, data in objects], 0o444 if immutable else 0o644)
             for folder in dict.fromkeys(target.parent for target in targets):
                 self._make_folder(folder)
             with _open_folders(target.parent for target in targets) as folders:
                 for temporary, target in zip(temporaries, targets, strict=True):
                     _place(temporary, target, immutable)
-                for opened in folders:
-                    os.fsync(opened)
+                self._sync(folders)
         finally:
             _remove(temporaries)
 
-    def _write_temporaries(self, datas: Sequence[bytes], mode: int) -> list[Path]:
+    def _write_temporaries(self, datas: Sequence[bytes | memoryview], mode: int) -> list[Path]:
         """All written, then all synced: the disk can then take several in one turn."""
         names = [self._temporary_name() for _ in datas]
         handles: list[int] = []
@@ -161,8 +190,7 @@ class FilesystemObjectStore:
             for name, data in zip(names, datas, strict=True):
                 handles.append(self._create(name, mode))
                 _write_all(handles[-1], data)
-            for written in handles:
-                os.fsync(written)
+            self._sync(handles)
             while handles:
                 os.close(handles.pop())  # popped first: a handle is gone even where close fails
         except BaseException:
@@ -172,6 +200,18 @@ class FilesystemObjectStore:
             _remove(names)
             raise
         return names
+
+    def _sync(self, handles: Sequence[int]) -> None:
+        """All at the same time; returns, or raises what the first one raised, when none is under way any more."""
+        others = [self._syncers.submit(os.fsync, handle) for handle in handles[1:]]
+        try:
+            for handle in handles[:1]:
+                os.fsync(handle)
+        finally:
+            errors = [other.exception() for other in others]
+        for error in errors:
+            if error is not None:
+                raise error
 
     def _create(self, path: Path, mode: int) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -270,7 +310,7 @@ def space_of(path: Path) -> Space:
     return Space(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, found.f_favail, found.f_files)
 
 
-def _write_all(handle: int, data: bytes) -> None:
+def _write_all(handle: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]

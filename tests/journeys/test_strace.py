@@ -84,7 +84,7 @@ async def _make_templates(folder: Path) -> dict[int, Sequenced]:
     await writer.make(whole / "log", whole / "heads.sqlite")
     held = await _resubmit(whole / "log", whole / "heads.sqlite", range(FILLED))
     shutil.copytree(whole, folder / "half")
-    faults = Faults([Fault("public.put_many", "tile/data/")])
+    faults = Faults([Fault("public.put_prepared", "tile/data/")])
     shelves = await open_shelves(folder / "half" / "log", folder / "half" / "heads.sqlite", SIGNER.log_id)
     log = await Log.open(faulty(shelves, faults), SIGNER, FORM, clock=writer.clock_ms, settings=writer.SETTINGS)
     running = asyncio.create_task(log.run())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from ctlog.errors import FatalError, SignatureError
+from ctlog.errors import FatalError, SignatureError, StoreError
 from ctlog.sequencer.places import Sequenced
 from ctlog.sequencer.signer import SeedSigner, open_head
+from ctlog.store import Prepared
 from ctlog.wire.b64 import format_base64
 from ctlog.wire.checkpoint import SignedHead
 from ctlog.wire.rfc6962 import DigitallySigned
@@ -28,6 +30,7 @@ async def started(life: Life | None = None) -> Life:
 async def test_the_steps_are_taken_in_their_order() -> None:
     life = await started()
     await life.submit(0)
+    first = f"1-{life.check().head.root.hex()}"
     life.faults.acts.clear()
     await life.submit(1, 2)
     steps = [(act, keys) for act, keys in life.faults.acts if act != "public.get_many"]
@@ -35,14 +38,57 @@ async def test_the_steps_are_taken_in_their_order() -> None:
     tiles = ("tile/data/000.p/3", "tile/numbers/000.p/3", "tile/0/000.p/3")
     assert steps == [
         ("lookup.by_entry_keys", ("", "")),
+        ("public.prepare", tiles),  # these three at the same time
         ("staging.put_many", (f"3-{root}",)),
+        ("staging.delete_many", (first,)),
         ("staging.get", (f"3-{root}",)),
         ("heads.replace", ("",)),
-        ("public.put_many", tiles),
-        ("public.put_many", ("checkpoint",)),
-        ("staging.delete_many", (f"3-{root}",)),
+        ("public.put_prepared", tiles),
+        ("public.put_many", ("checkpoint",)),  # these two as well
         ("lookup.add", ("",)),
     ]
+    await life.stop()
+    assert life.faults.acts[-1] == ("staging.delete_many", (f"3-{root}",))
+
+
+@pytest.mark.parametrize("act", ["staging.put_many", "staging.get"])
+async def test_what_was_prepared_for_a_batch_that_failed_is_dropped(act: str) -> None:
+    life = await started()
+    life.faults.arm(Fault(act))
+    (refused,) = await life.submit(0)
+    assert isinstance(refused, StoreError)
+    public = life.shelves.public
+    assert isinstance(public, MemoryObjectStore)
+    assert public.prepared == {}
+    assert "tile/0/000.p/1" not in public.written
+    assert isinstance((await life.submit(0))[0], Sequenced)
+    assert public.prepared == {}
+    await life.stop()
+
+
+async def test_objects_are_published_from_the_bytes_that_were_read_back() -> None:
+    """They are slices of the very bundle with which that is compared, not copies that a bit could flip in."""
+    life = await started()
+    seen: list[memoryview] = []
+    bundles: list[bytes] = []
+    assert isinstance(life.shelves.public, MemoryObjectStore)
+    assert isinstance(life.shelves.staging, MemoryObjectStore)
+    prepare, put_many = life.shelves.public.prepare, life.shelves.staging.put_many
+
+    async def noting(objects: Sequence[tuple[str, bytes | memoryview]]) -> Prepared:
+        seen.extend(data for _, data in objects if isinstance(data, memoryview))
+        return await prepare(objects)
+
+    async def staging(objects: Sequence[tuple[str, bytes]], *, immutable: bool = True) -> None:
+        bundles.append(objects[0][1])
+        await put_many(objects, immutable=immutable)
+
+    life.shelves.public.prepare = noting  # type: ignore[method-assign]
+    life.shelves.staging.put_many = staging  # type: ignore[method-assign]
+    await life.submit(0, 1)
+    assert len(seen) == 3
+    assert all(view.obj is bundles[0] for view in seen)
+    assert b"".join(seen) == bundles[0][-32 - sum(map(len, seen)) : -32]
     await life.stop()
 
 

@@ -29,11 +29,12 @@ class Row(NamedTuple):
 
 ROWS = {
     "stage": Row("staging.put_many", "", answered=False, fatal=False),
+    "prepare": Row("public.prepare", "tile/0/", answered=False, fatal=False),
     "read back": Row("staging.get", "", answered=False, fatal=False),
     "swap": Row("heads.replace", "", answered=False, fatal=True),
-    "data tile": Row("public.put_many", "tile/data/", answered=False, fatal=True),
-    "numbers tile": Row("public.put_many", "tile/numbers/", answered=False, fatal=True),
-    "hash tile": Row("public.put_many", "tile/0/", answered=False, fatal=True),
+    "data tile": Row("public.put_prepared", "tile/data/", answered=False, fatal=True),
+    "numbers tile": Row("public.put_prepared", "tile/numbers/", answered=False, fatal=True),
+    "hash tile": Row("public.put_prepared", "tile/0/", answered=False, fatal=True),
     "checkpoint": Row("public.put_many", "checkpoint", answered=False, fatal=False),
     "issuer": Row("public.put_many", "issuer/", answered=False, fatal=False),
     "unstage": Row("staging.delete_many", "", answered=True, fatal=False),

@@ -238,7 +238,7 @@ async def signed_and_not_published(times: int = 1, size: int = 10) -> Life:
     for at in range(times - 1):
         await life.submit(*range(size + 5 * at, size + 5 * at + 5))
     life.faults.armed.clear()
-    life.faults.arm(Fault("public.put_many", "tile/data/"))
+    life.faults.arm(Fault("public.put_prepared", "tile/data/"))
     first = size + 5 * (times - 1)
     assert all(isinstance(answer, FatalError) for answer in await life.submit(*range(first, first + 5)))
     await life.crash()

@@ -18,14 +18,15 @@ from tests.log_kit import Life, with_settings
 
 ACTS = [
     ("staging.put_many", ""),
+    ("public.prepare", "tile/0/"),
     ("staging.get", ""),
     ("staging.delete_many", ""),
     ("staging.list_keys", ""),
     ("heads.replace", ""),
     ("heads.fetch", ""),
-    ("public.put_many", "tile/data/"),
-    ("public.put_many", "tile/0/"),
-    ("public.put_many", "tile/"),
+    ("public.put_prepared", "tile/data/"),
+    ("public.put_prepared", "tile/0/"),
+    ("public.put_prepared", "tile/"),
     ("public.put_many", "checkpoint"),
     ("public.put_many", "issuer/"),
     ("public.delete_many", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -62,6 +63,60 @@ async def test_bytes_are_synced_before_their_name_and_the_name_before_the_return
     assert syncs[1] < links[0] < links[1] < syncs[2]
     closes = [at for at, name in enumerate(named) if name == "close"]
     assert syncs[1] < closes[0] < closes[1] < links[0]  # an error that close tells is no success
+
+
+async def test_what_is_prepared_is_synced_and_its_names_are_when_it_is_put(
+    store: FilesystemObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.put_many([("tile/0/000.p/1", b"a")])  # makes the folders
+    calls = Calls(monkeypatch)
+    prepared = await store.prepare([("tile/0/000.p/2", b"b"), ("tile/0/001", b"c")])
+    assert len([what for name, what in calls.seen if name == "fsync"]) == 2
+    assert not [what for name, what in calls.seen if name == "link"]
+    calls.seen.clear()
+    await store.put_prepared(prepared)
+    assert {what for name, what in calls.seen if name == "fsync"} == {"000.p", "0"}
+    assert [name for name, _ in calls.seen if name in ("link", "fsync")] == ["link", "link", "fsync", "fsync"]
+    assert (tmp_path / "tile/0/001").stat().st_mode & 0o222 == 0
+    for _ in range(2):
+        await store.drop_prepared(await store.prepare([("tile/0/002", b"d")]))
+    await store.prepare([("tile/0/002", b"d")])
+    assert len(list((tmp_path / ".tmp").iterdir())) == 1
+    await store.sweep()
+    assert list((tmp_path / ".tmp").iterdir()) == []
+    with pytest.raises(StoreError):
+        await store.put_prepared(prepared)  # it is there once
+
+
+async def test_a_sync_that_fails_waits_for_the_others(
+    store: FilesystemObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handle must not be closed, and be another file's, while it is being synced."""
+    await store.put_many([("a/start", b"x")])
+    real, under_way, closed_meanwhile = os.fsync, [0], []
+    close = os.close
+
+    def fsync(handle: int) -> None:
+        under_way[0] += 1
+        try:
+            time.sleep(0.02)
+            real(handle)
+            raise OSError(5, "Input/output error")
+        finally:
+            under_way[0] -= 1
+
+    def closing(handle: int) -> None:
+        closed_meanwhile.append(under_way[0])
+        close(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "close", closing)
+    with pytest.raises(StoreError):
+        await store.prepare([(f"a/{at}", b"y") for at in range(6)])
+    monkeypatch.undo()
+    assert len(closed_meanwhile) == 6
+    assert not any(closed_meanwhile)
+    assert list((tmp_path / ".tmp").iterdir()) == []
 
 
 async def test_a_folder_is_made_durable_in_its_parent_once(

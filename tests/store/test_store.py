@@ -72,6 +72,27 @@ async def test_an_immutable_key_refuses_other_bytes_and_takes_the_same(objects: 
     assert await objects.get_many(["issuer/aa", "issuer/bb"]) == [b"first", b"new"]
 
 
+async def test_what_is_prepared_is_seen_by_nobody_until_it_is_put(objects: ObjectStore) -> None:
+    whole = b"-abc" + b"d" * 100_000
+    pieces = [("tile/0/000.p/3", memoryview(whole)[1:4]), ("tile/data/x001/000", memoryview(whole)[4:])]
+    prepared = await objects.prepare(pieces)
+    assert prepared.keys == ("tile/0/000.p/3", "tile/data/x001/000")
+    assert await objects.list_keys("") == []
+    dropped = await objects.prepare(pieces)
+    await objects.put_prepared(prepared)
+    assert await objects.get_many(prepared.keys) == [b"abc", b"d" * 100_000]
+    await objects.drop_prepared(dropped)
+    assert await objects.list_keys("") == list(prepared.keys)
+
+
+async def test_what_was_prepared_keeps_to_the_rule_of_immutable_keys(objects: ObjectStore) -> None:
+    await objects.put_prepared(await objects.prepare([("issuer/aa", b"first")]))
+    await objects.put_prepared(await objects.prepare([("issuer/aa", b"first")]))
+    with pytest.raises(FatalError, match=r"\(P5\)"):
+        await objects.put_prepared(await objects.prepare([("issuer/aa", b"other")]))
+    assert await objects.get("issuer/aa") == b"first"
+
+
 async def test_ranges_end_where_the_object_ends(objects: ObjectStore) -> None:
     await objects.put_many([("tile/0/000", bytes(range(256)))])
     assert await objects.get_range("tile/0/000", 3, 6) == b"\x03\x04\x05"
