@@ -124,7 +124,8 @@ class Database:
 def open_database(folder: Path, *, exclusive: bool) -> Database:
     """Open the state in `folder`. `exclusive`: as the daemon, of which there can be only one.
 
-    Raises StoreError: state-missing, state-empty, state-foreign, state-newer, state-damaged, state-locked.
+    Raises StoreError: state-missing, state-empty, state-foreign, state-newer, state-old, state-damaged, state-locked,
+    state-closed (to this user), state-busy.
     """
     path = folder / FILE_NAME
     if not path.exists():
@@ -134,6 +135,7 @@ def open_database(folder: Path, *, exclusive: bool) -> Database:
     lock = _take_lock(folder) if exclusive else None
     try:
         connection = _open(path)
+        _upgrade(path, connection, is_alone=exclusive)
         if not exclusive:  # a daemon that enrols a million items writes for half a minute
             connection.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
         return Database(path, connection, lock)
@@ -151,14 +153,15 @@ def _open(path: Path) -> sqlite3.Connection:
         (found,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
-        sentence = f"{path} cannot be read: {_said(error)}{_next(error)}"
+        sentence = f"{path} cannot be opened: {_said(error)}{_next(error)}"
         raise StoreError(sentence, reason=_reason(error, "state-damaged")) from error
     try:
         _check(path, connection, found, version)
     except sqlite3.Error as error:
         connection.close()
-        sentence = f"{path} is damaged: {_said(error)}{_next(error)}"
-        raise StoreError(sentence, reason=_reason(error, "state-damaged")) from error
+        reason = _reason(error, "state-damaged")
+        what = "is damaged" if reason == "state-damaged" else "cannot be opened"
+        raise StoreError(f"{path} {what}: {_said(error)}{_next(error)}", reason=reason) from error
     except BaseException:
         connection.close()
         raise
@@ -175,11 +178,40 @@ def _check(path: Path, connection: sqlite3.Connection, found: int, version: int)
     if faults != ["ok"]:
         found_faults = " ".join("; ".join(faults).split())[:300]
         raise StoreError(f"{path} is damaged: {found_faults}; {RESTORE}", reason="state-damaged")
-    while version < VERSION:
-        if version not in UPGRADES:
-            raise StoreError(f"{path}: no way leads from version {version}", reason="state-foreign")
-        connection.executescript(f"BEGIN IMMEDIATE; {UPGRADES[version]}; PRAGMA user_version = {version + 1}; COMMIT;")
-        version += 1
+    if version < VERSION and version not in UPGRADES:
+        raise StoreError(f"{path}: no way leads from version {version}", reason="state-foreign")
+
+
+def _upgrade(path: Path, connection: sqlite3.Connection, *, is_alone: bool) -> None:
+    """Bring the tables to this version, one step after another, each whole or not at all. Never under the feet of a
+    monitor that runs: it may be an earlier program. Raises StoreError."""
+    lock: int | None = None
+    try:
+        if _version(connection) == VERSION:
+            return
+        lock = None if is_alone else _take_lock(path.parent)
+        while (version := _version(connection)) < VERSION:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in UPGRADES[version]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        connection.close()
+        sentence = f"{path} cannot be brought to version {VERSION}, and stays as it was: {_said(error)}"
+        raise StoreError(sentence, reason=_reason(error, "state-old")) from error
+    except StoreError:
+        connection.close()
+        sentence = f"{path} is of an earlier version, and a monitor runs on it: restart that first"
+        raise StoreError(sentence, reason="state-old") from None
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(found)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -204,6 +236,13 @@ def _take_lock(folder: Path) -> int:
     return handle
 
 
+# What is no damage, when a state is opened.
+_OPENING = {
+    sqlite3.SQLITE_CANTOPEN: "state-closed", sqlite3.SQLITE_READONLY: "state-closed",
+    sqlite3.SQLITE_PERM: "state-closed", sqlite3.SQLITE_BUSY: "state-busy", sqlite3.SQLITE_LOCKED: "state-busy",
+}  # fmt: skip
+
+
 def _reason(error: Exception, otherwise: str = "store") -> str:
     if isinstance(error, sqlite3.DatabaseError):
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -211,6 +250,8 @@ def _reason(error: Exception, otherwise: str = "store") -> str:
             return "disk-full"
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return "state-damaged"
+        if otherwise.startswith("state-") and code in _OPENING:
+            return _OPENING[code]
     return otherwise
 
 
@@ -220,7 +261,8 @@ def _said(error: Exception) -> str:
 
 
 def _next(error: Exception) -> str:
-    return f"; {RESTORE}" if _reason(error, "state-damaged") == "state-damaged" else ""
+    closed = "; it belongs to the user as whom the monitor runs: call this as that user"
+    return {"state-damaged": f"; {RESTORE}", "state-closed": closed}.get(_reason(error, "state-damaged"), "")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -103,17 +103,17 @@ CREATE TABLE tasks (
 );
 """
 
-UPGRADES: dict[int, str] = {
-    1: "CREATE INDEX alerts_told ON alerts (thread, item, addressee, severity); DROP INDEX alerts_by_thread",
-    2: """
-ALTER TABLE alerts ADD COLUMN issuer TEXT NOT NULL DEFAULT '';
-ALTER TABLE alerts ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE alerts ADD COLUMN repeated_ms INTEGER;
-UPDATE alerts SET issuer = coalesce(json_extract(CAST(body AS TEXT), '$.issuer.id'), '')
-    WHERE kind = 'certificate' AND json_valid(CAST(body AS TEXT));
-CREATE INDEX alerts_by_issuer ON alerts (item, issuer, created_ms);
-ALTER TABLE authorisations ADD COLUMN is_refusal INTEGER NOT NULL DEFAULT 0;
-UPDATE meta SET value = CAST(CAST(strftime('%s', 'now') * 1000 AS TEXT) AS BLOB) WHERE key LIKE 'ready:%'
-""",
+UPGRADES: dict[int, tuple[str, ...]] = {
+    1: ("CREATE INDEX alerts_told ON alerts (thread, item, addressee, severity)", "DROP INDEX alerts_by_thread"),
+    2: (
+        "ALTER TABLE alerts ADD COLUMN issuer TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE alerts ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE alerts ADD COLUMN repeated_ms INTEGER",
+        "UPDATE alerts SET issuer = coalesce(json_extract(CAST(body AS TEXT), '$.issuer.id'), '') "
+        "WHERE kind = 'certificate' AND json_valid(CAST(body AS TEXT))",
+        "CREATE INDEX alerts_by_issuer ON alerts (item, issuer, created_ms)",
+        "ALTER TABLE authorisations ADD COLUMN is_refusal INTEGER NOT NULL DEFAULT 0",
+        "UPDATE meta SET value = CAST(CAST(strftime('%s', 'now') * 1000 AS TEXT) AS BLOB) WHERE key LIKE 'ready:%'",
+    ),
 }
-"""From this version to the next."""
+"""From this version to the next, statement by statement, all in one transaction."""
