@@ -79,7 +79,7 @@ class Vitals:
 
     logs: those that are followed now. added_ms, mmd_ms: by log id, since when, and the merge delay that it promises.
     sources: outside sources by name. parts: of the monitor itself, by what they do. lost: names of logs that no list
-    names any more. channels: how they fare; configured: those that there are.
+    names any more. channels: how they fare; configured: those that there are; None: not known.
     """
 
     logs: Sequence[LogRow] = ()
@@ -88,7 +88,7 @@ class Vitals:
     mmd_ms: Mapping[bytes, int] = field(default_factory=dict)
     behind: Mapping[bytes, Behind] = field(default_factory=dict)
     channels: Sequence[ChannelRow] = ()
-    configured: frozenset[str] = frozenset()
+    configured: frozenset[str] | None = None
     sources: Mapping[str, Failure] = field(default_factory=dict)
     parts: Mapping[str, Failure] = field(default_factory=dict)
     store: Failure | None = None
@@ -121,7 +121,7 @@ def troubles(now_ms: int, vitals: Vitals) -> list[Trouble]:
     for log in vitals.logs:
         found += _of_log(now_ms, log, vitals, gaps.get(log.log_id, []))
     for channel in vitals.channels:
-        found += _of_channel(now_ms, channel, channel.name in vitals.configured)
+        found += _of_channel(now_ms, channel, channel.name in (vitals.configured or ()))
     found += _of_sources(now_ms, vitals.sources)
     for name, failure in vitals.parts.items():
         if now_ms - failure.since_ms < PART_MS or (failure.is_grave and vitals.store is not None):
@@ -232,6 +232,10 @@ def _of_setup(vitals: Vitals) -> Iterable[Trouble]:
     if vitals.items == 0:
         yield Trouble("no-item", "", S3, "Nothing is watched", "Nobody is told of any certificate.",
                       "Say what is yours: `ctlog-monitor watch add{-d} NUMBER`.")  # fmt: skip
+    if vitals.configured is not None and not vitals.configured:
+        yield Trouble("no-way", "", S2, "There is no channel",
+                      "Nobody is told of anything: what is found waits until there is one.",
+                      "Write [channels.NAME] into monitor.toml, and try it: `ctlog-monitor test{-d}`.")  # fmt: skip
     if vitals.roots == 0:
         yield Trouble("no-roots", "", S3, "No root is accepted",
                       "Without [[roots]] no issuer is known, and every certificate seems to come from nowhere.",
@@ -244,13 +248,16 @@ def _of_setup(vitals: Vitals) -> Iterable[Trouble]:
 def _of_channel(now_ms: int, channel: ChannelRow, is_configured: bool) -> Iterable[Trouble]:
     name = say(channel.name)
     since = channel.failing_since_ms
-    if since is not None and now_ms - since >= TROUBLE_MS and is_configured:
+    is_late = channel.oldest_waiting_ms is not None and now_ms - channel.oldest_waiting_ms >= LATE_MS
+    is_young = since is not None and now_ms - since < TROUBLE_MS
+    if since is not None and is_configured and not (is_young and is_late):
         sentence = f"Nothing gets through to {name} since {say_time(since)}: {channel.last_error}."
         summary = f"The channel {name} fails"
-        yield Trouble("channel", channel.name, S2, summary, sentence, _CHANNEL_NEXT, not_over=channel.name)
-    elif channel.oldest_waiting_ms is not None and now_ms - channel.oldest_waiting_ms >= LATE_MS:
+        yield Trouble("channel", channel.name, S2, summary, sentence, _CHANNEL_NEXT, not_over=channel.name,
+                      is_young=is_young)  # fmt: skip
+    elif is_late:
         why = "" if is_configured else "; the configuration has no such channel"
-        oldest = say_time(channel.oldest_waiting_ms)
+        oldest = say_time(channel.oldest_waiting_ms or 0)
         sentence = f"{channel.waiting:,} messages wait for {name}, the oldest since {oldest}{why}."
         summary = f"Messages to {name} are late"
         yield Trouble("late", channel.name, S2, summary, sentence, _CHANNEL_NEXT, not_over=channel.name)

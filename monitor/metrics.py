@@ -19,7 +19,7 @@ from monitor.state.rows import ChannelRow, Gap, LogRow
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 TROUBLES = (
     "unreachable", "unreadable-log", "silent", "behind", "unproven", "gap", "channel", "late", "dead", "source", "part",
-    "lost-log", "mistake", "store", "wrong-key", "no-head", "no-log", "no-item", "no-roots", "no-channel",
+    "lost-log", "mistake", "store", "wrong-key", "no-head", "no-log", "no-item", "no-roots", "no-channel", "no-way",
 )  # fmt: skip
 """Kinds of `monitor.health`, which are exposed as 0 as well, so that an alert rule can see them come."""
 

@@ -17,8 +17,10 @@ from monitor.state.rows import (
     ACKNOWLEDGED,
     AUTHORISED,
     NEW,
+    NOWHERE,
     REFUSED,
     RESOLVED,
+    S4,
     SNOOZED,
     AlertRow,
     NewAlert,
@@ -188,7 +190,7 @@ def insert_alerts(connection: sqlite3.Connection, alerts: Sequence[NewAlert], no
     """Store alerts and their messages, inside the caller's transaction. Returns the ids that are new.
 
     One that is known counts once more, and is told over channels that it did not have yet. One that was resolved and
-    comes back is new again, and told again.
+    comes back is new again, and told again. What is to be told while there is no channel waits for one (`NOWHERE`).
     """
     return [alert.id for alert in alerts if _insert(connection, alert, now_ms)]
 
@@ -217,7 +219,8 @@ def _insert(connection: sqlite3.Connection, alert: NewAlert, now_ms: int) -> boo
             "INSERT INTO outbox (alert_id, channel, kind, due_ms, created_ms) VALUES (?, ?, 'alert', ?, ?) "
             "ON CONFLICT DO NOTHING"
         )
-        rows = [(alert.id, channel, now_ms, now_ms) for channel in alert.channels]
+        channels = alert.channels or ((NOWHERE,) if alert.severity < S4 else ())
+        rows = [(alert.id, channel, now_ms, now_ms) for channel in channels]
         connection.executemany(query, rows)
     return is_new
 

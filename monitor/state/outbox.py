@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.state.alerts import COLUMNS, alert_row, insert_alerts
 from monitor.state.database import Database
-from monitor.state.rows import DEAD, ChannelRow, NewAlert, OutboxRow
+from monitor.state.rows import DEAD, NOWHERE, ChannelRow, NewAlert, OutboxRow
 
 _ALERT = ", ".join(f"alerts.{name}" for name in COLUMNS.split(", "))
 _MINE = (
@@ -211,14 +211,14 @@ class Outbox:
         await self._database.write(lambda connection: connection.executemany(query, rows))
 
     async def channels(self) -> list[ChannelRow]:
-        """How every channel that ever had a message fares."""
+        """How every channel that ever had a message fares. `NOWHERE` is none."""
         mine = "FROM outbox o WHERE o.channel = names.name AND o.status ="
         query = (
             "SELECT names.name, c.last_success_ms, c.failing_since_ms, coalesce(c.last_error, ''), "
             f"(SELECT count(*) {mine} 'waiting'), (SELECT count(*) {mine} 'dead'), "
             f"(SELECT min(coalesce(o.tried_ms, o.due_ms)) {mine} 'waiting') "
             "FROM (SELECT name FROM channels UNION SELECT DISTINCT channel FROM outbox) AS names "
-            "LEFT JOIN channels c ON c.name = names.name ORDER BY names.name"
+            f"LEFT JOIN channels c ON c.name = names.name WHERE names.name != '{NOWHERE}' ORDER BY names.name"
         )
         return await self._database.read(lambda connection: [ChannelRow(*row) for row in connection.execute(query)])
 

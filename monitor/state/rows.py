@@ -23,6 +23,8 @@ NEW, ACKNOWLEDGED, SNOOZED, AUTHORISED, RESOLVED = "new", "acknowledged", "snooz
 REFUSED = "refused"
 # States of a message.
 WAITING, SENT, DEAD, CANCELLED = "waiting", "sent", "dead", "cancelled"
+NOWHERE = ""
+"""Stands for the channel of messages that are stored while there is none: they wait until there is one."""
 # States of a head.
 UNVERIFIED, CONSISTENT, MET, CONTRADICTS = "unverified", "consistent", "met", "contradicts"
 # States of an SCT.

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ctlog.errors import CtlogError
 from monitor.state import State
-from monitor.state.rows import CANCELLED, DEAD, RESOLVED
+from monitor.state.rows import CANCELLED, DEAD, NOWHERE, RESOLVED, OutboxRow
 from monitor.tell.channel import Channel
 from monitor.tell.courier import LOOKED_AT, Courier, Surroundings
 from monitor.tell.words import dead_word
@@ -129,7 +129,10 @@ class Teller:
             await self._wait(news, max(wait_s, 0.0))
 
     async def _redirect(self, name: str, now_ms: int) -> None:
-        """Messages for a channel that is not configured any more go to others, and that is said."""
+        """Messages for a channel that is not configured any more go to others, and that is said. While there is none at
+        all, they wait."""
+        if not self._couriers:
+            return
         rows = await self._state.outbox.due(now_ms, channel=name, limit=LOOKED_AT, bodies=False)
         if not rows:
             return
@@ -140,12 +143,25 @@ class Teller:
         if not rows:
             return
         others = self._others(name)
+        if name == NOWHERE:
+            await self._deliver_late(rows, others, now_ms)
+            return
         why = "it is not in the configuration any more"
         instead = f"they go to {', '.join(others)}" if others else "there is no other channel: they are given up"
         self._says("warning", name, f"{len(rows):,} messages wait for this channel, and {why}: {instead}")
         word = dead_word(name, rows, why, others, now_ms, self._around.monitor)
         status = CANCELLED if others else DEAD
         await self._state.outbox.dead_letter([row.id for row in rows], why, now_ms, [word], others, status)
+        self.wake()
+
+    async def _deliver_late(self, rows: Sequence[OutboxRow], channels: Sequence[str], now_ms: int) -> None:
+        """What was found while there was no channel goes to those that there are now. Where all of these want no more,
+        it waits on."""
+        if not channels:
+            return
+        self._says("info", "outbox", f"{len(rows):,} messages waited for a channel: they go to {', '.join(channels)}")
+        why = "there was no channel"
+        await self._state.outbox.dead_letter([row.id for row in rows], why, now_ms, (), channels, CANCELLED)
         self.wake()
 
     def _others(self, name: str) -> list[str]:

@@ -128,6 +128,32 @@ async def test_a_mistake_is_said_and_told_and_the_old_one_stays(kit, sim):
         await kit.until(is_over)
 
 
+async def test_without_a_channel_it_is_not_well_and_nothing_is_lost(kit, sim):
+    """Somebody took the last channel out of the file. The heartbeat asks `is_well`."""
+    path = kit.folder / "monitor.toml"
+    whole = path.read_text()
+    write(path, whole.replace('[channels.out]\nkind = "file"\npath = "out.jsonl"\n', ""))
+    write(kit.folder / "watch.toml", WATCH.replace('tell = ["out"]\n', ""))
+    sim.add(123)
+    async with kit.running() as daemon:
+        await kit.until(lambda: kit.alerts(item=ITEM))
+        status = await daemon.status()
+        assert (status.is_well, [trouble.kind for trouble in status.troubles]) == (False, ["no-way"])
+        assert not await daemon._is_well()
+        write(path, whole)
+
+        async def is_told():
+            return ITEM in {(each.get("item") or {}).get("id") for each in kit.told()}
+
+        await kit.until(is_told)
+
+        async def is_well():
+            kit.clock.now_ms += 10_000
+            return await daemon._is_well()
+
+        await kit.until(is_well)
+
+
 async def test_items_that_are_added_and_removed_by_command(kit, sim):
     sim.add(124, key=40, serial=7)
     table = json.dumps({"name": "shop", "numbers": ["+12025550124"], "tell": ["out"]}).encode()

@@ -108,6 +108,21 @@ def test_a_monitor_that_can_tell_nobody_of_anything_is_not_well(what, kind):
     assert kinds(**dict.fromkeys(what, 1)) == []
 
 
+def test_without_any_channel_nobody_is_told_and_that_is_not_well():
+    (found,) = troubles(NOW, Vitals(configured=frozenset()))
+    assert (found.kind, found.severity, found.is_young) == ("no-way", 2, False)
+    assert troubles(NOW, Vitals(configured=frozenset(("mail",)))) == []
+
+
+def test_a_channel_that_fails_is_not_well_from_the_first_moment():
+    """Who is told a quarter of an hour later, and the heartbeat ends at once."""
+    (found,) = troubles(NOW, vitals(channel={"failing_since_ms": NOW, "last_error": "550"}))
+    assert (found.kind, found.is_young) == ("channel", True)
+    is_late = {"failing_since_ms": NOW, "last_error": "550", "waiting": 3, "oldest_waiting_ms": NOW - LATE_MS}
+    (found,) = troubles(NOW, vitals(channel=is_late))
+    assert (found.kind, found.is_young) == ("late", False), "that messages wait is told, however young the failure"
+
+
 def test_a_log_without_one_head_is_not_well_from_the_first_moment():
     never = {"last_contact_ms": None, "head_ms": None}
     (found,) = troubles(NOW, vitals(log=never, added_ms={ID: NOW}))
@@ -178,9 +193,10 @@ def test_a_log_that_fails_is_not_called_behind_besides():
 
 
 def test_a_channel_that_is_not_there_any_more():
-    (found,) = troubles(NOW, vitals(channel={"oldest_waiting_ms": NOW - DAY_MS, "waiting": 1}, configured=frozenset()))
+    configured = frozenset(("hook",))
+    (found,) = troubles(NOW, vitals(channel={"oldest_waiting_ms": NOW - DAY_MS, "waiting": 1}, configured=configured))
     assert (found.kind, "no such channel" in found.reason) == ("late", True)
-    assert kinds(channel={"failing_since_ms": NOW - DAY_MS}, configured=frozenset()) == []
+    assert kinds(channel={"failing_since_ms": NOW - DAY_MS}, configured=configured) == []
 
 
 @given(st.sampled_from(LASTING), st.integers(0, TROUBLE_MS - 2000))

@@ -112,14 +112,52 @@ async def test_what_is_over_does_not_go_to_others_when_a_channel_is_taken_away(s
     assert [row.status for row in await state.outbox.of_alert("a-0123")] == ["cancelled"]
 
 
-async def test_without_any_channel_nothing_is_lost(state, clock):
-    said = Said()
-    await put(state, mailed("a"))
-    async with telling(state, clock, {}, said):
-        await clock.run(MORNING + MINUTE, 1)
-    assert [row.alert.id for row in await state.outbox.dead_letters()] == ["a-0123"]
-    assert "wait for this channel" in said
-    assert len(await state.alerts.find(kind="health")) == 1
+async def test_without_any_channel_everything_waits_for_one(state, clock):
+    """What names no channel, and what names one that is not there. Nobody is told of it; it is not given up either."""
+    await put(state, mailed("a"), alert("b", channels=()), alert("c", channels=(), severity=4))
+    channels, said = {}, Said()
+    async with telling(state, clock, channels, said) as teller:
+        await clock.run(MORNING + 4 * DAY, 1)
+        assert await state.outbox.counts() == {"waiting": 2}
+        assert await state.outbox.dead_letters() == []
+        channels["file"] = file = Recorder("file", for_people=False)
+        teller.wake()
+        await clock.run(clock.ms + MINUTE, 2)
+    assert {"a-0123", "b-0123"} <= set(file.told)
+    assert len(file.told) == 3, "and a word about the channel that was named and is not there"
+    assert await state.outbox.counts() == {"cancelled": 2, "sent": 3}
+    assert "1 messages waited for a channel: they go to file" in said
+
+
+async def test_what_waits_for_a_channel_is_answered_before_there_is_one(state, clock):
+    await put(state, alert("a", channels=()), alert("b", channels=()), alert("c", channels=()))
+    await state.alerts.mark_authorised("a-0123", "me", "")
+    await state.alerts.snooze("b-0123", MORNING + DAY, "me", "")
+    file = Recorder("file", for_people=False)
+    async with telling(state, clock, channels_of(file)):
+        await clock.run(MORNING + MINUTE, 2)
+        assert file.told == ["c-0123"]
+        await clock.run(MORNING + DAY + MINUTE, 2)
+    assert set(file.told) == {"b-0123", "c-0123"}
+
+
+async def test_a_full_disk_while_a_channel_appears_loses_nothing(state, clock, monkeypatch):
+    await put(state, alert("a", channels=()))
+    file, said = Recorder("file", for_people=False), Said()
+    real = state.outbox.dead_letter
+
+    async def full(*args, **options):
+        raise StoreError("the disk is full", reason="store")
+
+    monkeypatch.setattr(state.outbox, "dead_letter", full)
+    async with telling(state, clock, channels_of(file), said) as teller:
+        await clock.settle(2)
+        assert (file.told, await state.outbox.counts()) == ([], {"waiting": 1})
+        assert "the disk is full" in said
+        monkeypatch.setattr(state.outbox, "dead_letter", real)
+        teller.wake()
+        await clock.run(MORNING + MINUTE, 2)
+    assert file.told == ["a-0123"]
 
 
 async def test_a_channel_is_added_changed_and_removed_while_it_runs(state, clock):
