@@ -20,7 +20,7 @@ from typing import Any
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
 from ctlog.x509.names import name_text
 from monitor.alert_text import LISTED, alert_text
-from monitor.entry import Entry, describe_issuer
+from monitor.entry import NOWHERE, Entry, describe_issuer
 from monitor.items import Item
 from monitor.reading_roles import EXACT, UNREADABLE
 from monitor.rules.baseline import REPORTED
@@ -240,7 +240,7 @@ def _log(entry: Entry) -> dict[str, Any]:
     return {
         "id": entry.log_id.hex(),
         "name": say(entry.log_name),
-        "index": entry.index,
+        "index": None if entry.index == NOWHERE else entry.index,
         "logged": say_time(entry.timestamp_ms),
         "proven_in": entry.proven,
     }

@@ -217,10 +217,11 @@ def _sections(document: Mapping[str, Any]) -> Iterable[tuple[str, list[tuple[str
     size, shown = log["proven_in"], command(document, "alerts show", f"{document['id'][:12]} --pem")
     entries = "entry" if size == 1 else "entries"
     where = "seen, not proven yet" if size is None else f"proven in the tree of {size:,} {entries}"
+    place = "none: it was promised, and is not there" if log["index"] is None else f"{log['index']:,}, {where}"
     yield "Where it is logged", [
         ("log", log["name"]),
         ("log id", log["id"]),
-        ("entry", f"{log['index']:,}, {where}"),
+        ("entry", place),
         ("logged", log["logged"]),
         ("issuance", document["issuance"]),
         ("alert", document["id"]),

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from ctlog.tn.labels import PREFIX, UNINDEXABLE, Label, claim_labels, format_label, labels_holding
 from ctlog.tn.numbers import Claim as NumberClaim
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
-from monitor.claims import Claim, hint, key_label, label_key, numbers_between, parse_claim, spki_key
-from monitor.entry import Entry
+from monitor.claims import Claim, hint, key_label, label_key, numbers_between, parse_claim, seconds, spki_key
+from monitor.entry import NOWHERE, Entry
 from monitor.history import History
 from monitor.history_files import HASHED
 from monitor.holder import normalise, same_holder
@@ -65,6 +65,17 @@ class Past:
         uses = [self._past(entry, row, own.get(row.key, b""), key) for row in self._settled(entry, rows)]
         return tuple(sorted(uses, key=lambda each: each.logged_ms)[-MAX_CLAIMS:])
 
+    def holds(self, entry: Entry) -> bool:
+        """Whether what was read of the entry's own log has this certificate, logged at this time, anywhere."""
+        own, claimed = self._history.log_number(entry.log_id), {hint(label_key(label)) for label in entry.labels}
+        rows = self._history.lookup_key(int.from_bytes(spki_key(entry.key_hash), "big")) if entry.key_hash else []
+        times = seconds(entry.timestamp_ms) * 1000, seconds(entry.not_before_ms) * 1000
+        return any(
+            row.log == own and row.log_index < self._stored.get(own, 0) and row.key in claimed
+            and (row.logged_ms, row.not_before_ms) == times
+            for row in rows
+        )  # fmt: skip
+
     def places(self, item: Item) -> Iterator[list[Place]]:
         """Where claims stand that concern an item, in pieces, some perhaps twice. Names are looked for everywhere.
 
@@ -110,7 +121,7 @@ class Past:
         return self._history.between(lo, hi, limit=8 * MAX_CLAIMS)
 
     def _settled(self, entry: Entry, rows: Iterable[Claim]) -> Iterable[Claim]:
-        own = self._history.log_number(entry.log_id)
+        own = self._history.log_number(entry.log_id) if entry.index != NOWHERE else None
         for row in rows:
             if row.log_index < (entry.index if row.log == own else self._stored.get(row.log, 0)):
                 yield row

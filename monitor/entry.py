@@ -32,6 +32,7 @@ from monitor.glance import Glance, Glancer
 from monitor.holder import holder_name, normalise, organisation
 from monitor.salvage import salvage
 
+NOWHERE = -1
 MAX_PROBLEM = 240  # characters of a sentence that quotes names, which a CA may choose as long as it likes
 _UNKNOWN_KEY = bytes(32)
 _UNREADABLE = b"\xff" * 32
@@ -96,7 +97,8 @@ NO_TRUST = Trust()
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an entry stands. proven: the size of a tree in which its inclusion was proven; None: only seen."""
+    """Where an entry stands; index is NOWHERE if the log only promised it. proven: the size of a tree in which its
+    inclusion was proven; None: only seen."""
 
     log_id: bytes
     log_name: str

@@ -26,6 +26,7 @@ from monitor.follow.followed import TILES, Clock, Followed, Says
 from monitor.follow.heads import Heads
 from monitor.follow.inspect import EntryInspector, Shared
 from monitor.follow.misbehaviour import Accuser
+from monitor.follow.unkept import Unkept
 from monitor.follow.watch import Found, Pace, Watch, reason_of
 from monitor.state import State
 
@@ -187,10 +188,12 @@ class Following:
                 joined_ms=await self._state.logs.joined_ms(log.log_id),
             )  # fmt: skip
             heads = await Heads.resume(log, self._state, self._accuser)
+            unkept = Unkept(log, self._state, inspector, self, self._now_ms, self._told)
             auditor = Auditor(log, self._state, self._accuser, self._shared.history, self._now_ms, self._told)
 
             async def audit() -> None:
                 await auditor.audit(heads.trusted.head, range(row.start, watch.position.frontier.size))
+                await unkept.work()
 
             watch = Watch(
                 log, self._state, heads, inspector, self._accuser, row, pace=self._pace(), now_ms=self._now_ms,

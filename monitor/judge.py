@@ -23,7 +23,7 @@ from monitor.follow.watch import Found
 from monitor.items import ANYTHING, GROUP, Item
 from monitor.rules import next_profile, verdicts
 from monitor.rules.baseline import EMPTY_PROFILE, Profile, format_profile, parse_profile, without_refused
-from monitor.rules.values import OWNER, S4, Context, Snapshot
+from monitor.rules.values import OWNER, S4, Context, LogEvent, Snapshot
 from monitor.rules.verdict import Verdict
 from monitor.sources import Sources
 from monitor.state import State
@@ -123,6 +123,7 @@ class StateJudge:
             joined_ms=reading.joined_ms,
             weak_keys=self._sources.known.weak_keys,
             attributes=self._attributes(),
+            log_events=self._log_events(entry, found),
         )
         for at in range(0, max(len(hits), 1), HELD):
             if len(found.alerts) >= HELD:
@@ -137,6 +138,13 @@ class StateJudge:
             found.issuers.add(entry.issuer.text)
         if hits or snapshots:  # what stands at a reference may concern somebody later
             found.certificates += _rows(entry)
+
+    def _log_events(self, entry: Entry, found: Found) -> tuple[LogEvent, ...]:
+        """What following and auditing showed of it. An entry that contradicting trees have both is no news of a log."""
+        if not found.is_aside or found.log_events or self._past.holds(entry):
+            return found.log_events
+        what = f"the log {entry.log_name} showed it in a tree that contradicts the one that it shows here"
+        return (LogEvent("T-28", what),)
 
     def unjudged(self, place: Place, leaf: bytes, error: Exception) -> list[NewAlert]:
         """See Judge."""

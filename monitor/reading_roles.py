@@ -22,8 +22,6 @@ from ctlog.x509.names import OID_COMMON_NAME, attribute
 from monitor.entry import Entry
 
 EXACT, UNREADABLE = "exact", "unreadable"
-CALLED = "called"
-"""Of a number that a call asserted under a certificate, which says nothing of it itself (T-05)."""
 _MAX_WEIGHED = 64  # second readings of one entry that are weighed against each other
 
 

@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable
 
 from monitor.alert import make_alert
-from monitor.entry import Entry, Place
+from monitor.entry import NOWHERE, Entry, Place
 from monitor.reload import Setup
 from monitor.rules.values import S4, Context
 from monitor.rules.verdict import Verdict
@@ -67,15 +67,18 @@ class Writer:
 
     def fault(self, place: Place, leaf: bytes, error: Exception) -> list[NewAlert]:
         """Our own code failed on an entry: whoever runs this must look at it, for it may concern anybody."""
+        what = f"Entry {place.index} of {place.log_name}"
+        if place.index == NOWHERE:
+            what = f"What {place.log_name} promised to log"
         body = {
             "kind": HEALTH,
-            "reason": f"Entry {place.index} of {place.log_name} could not be judged: {error!r}"[:500],
+            "reason": f"{what} could not be judged: {error!r}"[:500],
             "next": "This is a fault of the monitor. Look at the entry yourself: it may concern anybody. Report it.",
             "monitor": self.monitor(),
             "log": {"id": place.log_id.hex(), "name": place.log_name, "index": place.index, "proven_in": place.proven},
             "leaf": b64encode(leaf[:MAX_LEAF]).decode(),
         }
-        name = hashlib.sha256(b"ctlog-fault\0" + place.log_id + place.index.to_bytes(8, "big")).hexdigest()
+        name = hashlib.sha256(b"ctlog-fault\0" + place.log_id + place.index.to_bytes(8, "big", signed=True)).hexdigest()
         return [
             NewAlert(
                 id=name,
@@ -84,7 +87,7 @@ class Writer:
                 rule="fault",
                 rules=("fault",),
                 addressee=OPERATOR,
-                summary=f"Entry {place.index} of {place.log_name} could not be judged",
+                summary=f"{what} could not be judged",
                 body=json.dumps(body).encode(),
                 channels=self.operators(),
                 thread=f"fault-{place.log_id.hex()[:16]}",

@@ -30,7 +30,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "key-type": ("T-15", "Its key is neither P-256 nor P-384 nor RSA of 2,048 bits or more."),
         "key-usage": ("T-14", "Its key usage is not digitalSignature alone, and it is not a CA's."),
         "poison-odd": ("T-22", "It has a poison extension that is not critical, not NULL, or not alone."),
-        "precertificate-with-scts": ("T-20", "It is a precertificate and carries SCTs."),
+        "precertificate-with-scts": ("T-14", "It is a precertificate and carries SCTs."),
         "sct-list-unreadable": ("T-22", "Its SCT list is not one OCTET STRING, or is there twice."),
         "issuer-not-ca": ("T-08", "A certificate above it is not a CA's."),
         "issuer-renamed": ("T-22", "Its issuer's name is not, byte for byte, the name of the CA that signed it."),

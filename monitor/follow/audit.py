@@ -31,6 +31,7 @@ from monitor.entry import look
 from monitor.follow.begin import audit_path, leaves, proof_by_hash
 from monitor.follow.followed import Clock, Followed
 from monitor.follow.misbehaviour import Accuser
+from monitor.follow.unkept import plan_unkept
 from monitor.glance import Glancer
 from monitor.history import History
 from monitor.state import State
@@ -106,6 +107,8 @@ class Auditor:
                 await self._accuser.accuse(self._log, error, self._now_ms(), row.id)
                 self._told()
                 status, detail = (SCT_MISSING if error.reason == "sct-not-found" else SCT_BROKEN), str(error)
+                await self._state.audits.settle([(row.id, status, detail)], self._now_ms(), tasks=[plan_unkept(row)])
+                continue
             except StoreError:
                 raise
             except CtlogError:  # the network, or a proof that does not hold: nothing is known about this promise

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ctlog.client.follow import Batch
 from ctlog.errors import MalformedError, SctError, StoreError
-from monitor.entry import Entry, Place, Trust, look_at, read_entry
+from monitor.entry import NOWHERE, Entry, Place, Trust, look_at, read_entry
 from monitor.follow.audit import take_in
 from monitor.follow.collect import Collector
 from monitor.follow.followed import Clock, Followed, Says, silent
@@ -147,6 +147,13 @@ class EntryInspector:
     async def again(self, batch: Batch, proven: int | None, found: Found, only: frozenset[str] | None) -> None:
         """Read all of these entries, for some items or for all: some are newly watched, or something changed."""
         await self._read(batch, range(len(batch.leaves)), proven, found, only)
+
+    async def promised(self, leaf: bytes, found: Found) -> None:
+        """Judge what the log promised to hold, and does not: only its issuer's names are known."""
+        place, judge = Place(self._log.log_id, self._log.name, NOWHERE), self._shared.judge
+        with self._fault_told(place, leaf, found):
+            case = await judge.prepare(read_entry(place, leaf, trust=self._shared.trust()))
+            await judge.judge(case, found, Reading(is_ready=self.is_ready))
 
     async def flush(self) -> None:
         """See Inspector."""

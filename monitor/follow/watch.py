@@ -30,6 +30,7 @@ from monitor.follow.followed import Clock, Followed, Says, silent
 from monitor.follow.heads import Heads
 from monitor.follow.misbehaviour import Accuser, record_id
 from monitor.follow.rebuilt import Rebuilt, UnmetError
+from monitor.rules.values import LogEvent
 from monitor.state import State
 from monitor.state.rows import CertificateRow, Gap, LogRow, NewAlert, SctRow
 
@@ -41,7 +42,8 @@ GAP_RETRY_MS = 600_000
 @dataclass(slots=True)
 class Found:
     """What entries raised since the position was last advanced. `is_aside`: they stand in a tree that contradicts the
-    trusted one. `at_end` is called when all of it is stored, or was given up."""
+    trusted one. `log_events`: what is known of the entry that is read again. `at_end` is called when all of it is
+    stored, or was given up."""
 
     alerts: list[NewAlert] = field(default_factory=list)
     scts: list[SctRow] = field(default_factory=list)
@@ -49,6 +51,7 @@ class Found:
     issuers: set[str] = field(default_factory=set)
     certificates: list[CertificateRow] = field(default_factory=list)
     is_aside: bool = False
+    log_events: tuple[LogEvent, ...] = ()
     at_end: list[Callable[[], None]] = field(default_factory=list)
 
     @property
@@ -57,7 +60,8 @@ class Found:
         return bool(self.alerts or self.baselines or self.issuers or self.certificates or self.at_end)
 
     def placeless(self) -> list[NewAlert]:
-        """The alerts, of entries that have no place in the log: of a tree that contradicts the trusted one."""
+        """The alerts, of entries that have no place in the log: of a tree that contradicts the trusted one, or only
+        promised."""
         return [replace(alert, log_index=None, proven=None) for alert in self.alerts]
 
     def end(self) -> None:

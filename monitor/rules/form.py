@@ -25,9 +25,9 @@ from ctlog.x509.der import BIT_STRING, children, only_child
 from ctlog.x509.findings import MEANINGS as CERTIFICATE_MEANINGS
 from ctlog.x509.findings import OID_KEY_USAGE, certificate_findings, path_findings
 from ctlog.x509.names import OID_COMMON_NAME, attribute
-from ctlog.x509.precert import OID_EXTENDED_KEY_USAGE
+from ctlog.x509.precert import OID_EXTENDED_KEY_USAGE, OID_SCT_LIST
 from monitor.entry import Entry, describe_issuer
-from monitor.reading_roles import CALLED, EXACT, dialling_of
+from monitor.reading_roles import EXACT, dialling_of
 from monitor.rules.key import is_rcs
 from monitor.rules.scope import delegation
 from monitor.rules.values import OPERATOR, OWNER, S1, S2, S3, S4, Context, Finding, Severity, say
@@ -109,6 +109,8 @@ def t14(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         to = OWNER if hit and hit.reading == EXACT else OPERATOR
         return Finding("T-14", S1, reason, f"Demand its revocation from {say(describe_issuer(entry))}.", to)
     problems = [each for each in certificate_findings(entry.parsed, entry.timestamp_ms) if _rule_of(each) == "T-14"]
+    if entry.precert and entry.extension(OID_SCT_LIST) is not None:
+        problems.append("precertificate-with-scts")  # the leaf has no poison any more, by which it would be known
     usage = entry.extension(OID_EXTENDED_KEY_USAGE)
     if not ca and usage is not None and entry.identity.family == "stir" and not is_rcs(entry):
         problems.append("extended-key-usage")
@@ -128,7 +130,7 @@ def _rule_of(name: str) -> str:
 def t21(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """A number in a form that can be taken for another. Whoever was meant reviews it, whoever was not verifies it."""
     del context
-    if hit is None or hit.reading == CALLED:
+    if hit is None:
         return None
     odd = [each for each in entry.identity.findings if _threat(each) == "T-21"]
     if hit.reading == EXACT:

@@ -7,7 +7,7 @@ they are put before the owner of the number that they concern. Out of scope: evi
 from __future__ import annotations
 
 from monitor.entry import Entry
-from monitor.rules.values import OPERATOR, OWNER, S1, Context, Finding, say
+from monitor.rules.values import OPERATOR, OWNER, S1, Context, Finding, say, sentence
 from monitor.watchlist import Hit
 
 
@@ -24,7 +24,7 @@ def t28(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
 def _event(rule: str, entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     for event in context.log_events:
         if event.rule == rule:
-            reason = f"{say(entry.log_name)}: {say(event.what, 200)}."
+            reason = sentence(f"{say(event.what, 200)}.")
             action = "Keep the evidence and publish it; do not rely on this log alone."
             return Finding(rule, S1, reason, action, OWNER if hit else OPERATOR)
     return None

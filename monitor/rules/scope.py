@@ -12,7 +12,7 @@ from ctlog.tn.findings import MEANINGS
 from ctlog.tn.findings import Finding as Oddity
 from ctlog.tn.identity import Identity, read_identity
 from ctlog.tn.labels import fold_code
-from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber, contains
+from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, contains
 from ctlog.x509.chain import is_ca
 from ctlog.x509.der import Certificate, children, oid, only_child
 from ctlog.x509.precert import OID_AUTHORITY_KEY_ID
@@ -65,20 +65,8 @@ def _is_own(item: Item, claim: NumberRange) -> bool:
 
 
 def t05(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
-    """A code that does not serve the number that it was used for, or that somebody else holds."""
-    codes = {fold_code(code) for code in entry.identity.codes}
-    if hit is None or not codes:
-        return None
-    if isinstance(hit.item.value, TelephoneNumber):
-        right = _codes_of(hit.item, hit.item.value, context)
-        number = hit.item.value.digits
-        calls = [call for call in context.calls if call.number == number and call.certificate == entry.fingerprint]
-        if calls and right and codes.isdisjoint(right):
-            reason = (
-                f"A call from +{number} was signed under {say(', '.join(sorted(codes)))} on "
-                f"{say_day(calls[0].seen_ms)}, but {', '.join(sorted(right))} serves the number."
-            )
-            return Finding("T-05", S1, reason, "Ask your carrier who signed the call.")
+    """A code that somebody else holds, by the table of codes."""
+    if hit is None or not entry.identity.codes:
         return None
     if hit.reading != EXACT or context.codes is None or not isinstance(hit.claim, ServiceProviderCode):
         return None
@@ -87,12 +75,6 @@ def t05(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         return None
     reason = f"{say(hit.claim.code)} is held by {say(', '.join(holders))}, not by {say(entry.holder)}, the table says."
     return Finding("T-05", S3, reason, "Ask the issuer by which token it gave the code to another holder.")
-
-
-def _codes_of(item: Item, number: TelephoneNumber, context: Context) -> frozenset[str]:
-    if item.expect.codes:
-        return frozenset(map(fold_code, item.expect.codes))
-    return context.codes.codes_of(number) if context.codes else frozenset()
 
 
 def t06(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
@@ -158,7 +140,8 @@ def _key_id(certificate: Certificate, kind: bytes) -> bytes:
 
 
 def t07(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
-    """Numbers under a code: whether they are behind it, no certificate can say."""
+    """Numbers under a code: whether they are behind it, no certificate can say; the owner may."""
+    del context
     if hit is None or hit.reading != EXACT or isinstance(hit.claim, ServiceProviderCode) or not entry.issuers:
         return None
     holders = [identity for identity in above(entry) if identity.codes and not _holds(identity, hit.claim)]
@@ -166,8 +149,7 @@ def t07(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         return None
     codes = frozenset(fold_code(code) for identity in holders for code in identity.codes)
     shown = say(", ".join(sorted(codes)))
-    value = hit.item.value
-    right = _codes_of(hit.item, value, context) if isinstance(value, TelephoneNumber) else frozenset()
+    right = frozenset(map(fold_code, hit.item.expect.codes))
     if right and codes.isdisjoint(right):
         reason = f"{say_claim(hit.claim)} was delegated under {shown}, but {', '.join(sorted(right))} serves it."
         return Finding("T-07", S1, sentence(reason), "Ask your carrier, and demand the revocation from the issuer.")

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ctlog.tn.labels import ONE, PREFIX, SPC, fold_code
-from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber, contains
+from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
 from monitor.holder import normalise
 from monitor.rules.baseline import EMPTY_PROFILE, Profile
 
@@ -72,14 +72,6 @@ class Event(NamedTuple):
     note: str = ""
 
 
-class Call(NamedTuple):
-    """A PASSporT that was seen: which number it asserted, under which certificate (SHA-256 of its DER)."""
-
-    number: str
-    certificate: bytes
-    seen_ms: int
-
-
 class Revoked(NamedTuple):
     """An entry of a CRL. issuer: Name in DER; serial: the INTEGER's octets. key: SHA-256 of the SubjectPublicKeyInfo of
     the certificate that it names, b"" if that was never seen."""
@@ -111,22 +103,15 @@ class Revocations:
 
 
 class CodeTable:
-    """Who holds which code, and which codes serve a number, as far as a table says."""
+    """Who holds which code, as far as a table says."""
 
-    def __init__(
-        self, holders: Mapping[str, Iterable[str]] | None = None, served: Mapping[Claim, Iterable[str]] | None = None
-    ) -> None:
-        """holders: code -> names; served: number or range -> codes."""
+    def __init__(self, holders: Mapping[str, Iterable[str]] | None = None) -> None:
+        """holders: code -> names."""
         self._holders = {fold_code(code): tuple(map(normalise, names)) for code, names in (holders or {}).items()}
-        self._served = [(claim, frozenset(map(fold_code, codes))) for claim, codes in (served or {}).items()]
 
     def holders(self, code: str) -> tuple[str, ...]:
         """Normal forms of the names of whoever holds a code; () if the table does not know."""
         return self._holders.get(fold_code(code), ())
-
-    def codes_of(self, claim: Claim) -> frozenset[str]:
-        """The codes that serve a number; empty if the table does not know."""
-        return next((codes for held, codes in self._served if contains(held, claim)), frozenset())
 
 
 class Snapshot(NamedTuple):
@@ -141,7 +126,7 @@ class Snapshot(NamedTuple):
 
 class LogEvent(NamedTuple):
     """What following logs showed about this entry: rule "T-20" (a promise that was not kept) or "T-28" (a view that
-    differs), and what it is, as the middle of a sentence."""
+    differs), and what it is: a sentence that names the log, without its full stop."""
 
     rule: str
     what: str
@@ -191,7 +176,6 @@ class Context:
     authorised: Authorised = NOTHING_AUTHORISED
     refused: Refused = NOTHING_REFUSED
     events: tuple[Event, ...] = ()
-    calls: tuple[Call, ...] = ()
     revocations: Revocations | None = None
     codes: CodeTable | None = None
     snapshots: tuple[Snapshot, ...] = ()

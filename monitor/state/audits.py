@@ -15,6 +15,7 @@ from monitor.state.database import Database
 from monitor.state.rows import CertificateRow, NewAlert, SctRow
 
 _COLUMNS = "id, log_id, sct, leaf, timestamp_ms, log_index, source, handed_ms, status, detail, checked_ms"
+_ADD_TASK = "INSERT INTO tasks (kind, spec, created_ms) VALUES (?, ?, ?)"
 
 
 class TaskRow(NamedTuple):
@@ -54,14 +55,22 @@ class Audits:
         query = "SELECT status, count(*) FROM scts GROUP BY status"
         return await self._database.read(lambda connection: dict(connection.execute(query).fetchall()))
 
+    async def get(self, sct_id: str) -> SctRow | None:
+        """One SCT, by its id."""
+        rows = await self._select(f"SELECT {_COLUMNS} FROM scts WHERE id = ?", (sct_id,))
+        return rows[0] if rows else None
+
     async def settle(
-        self, results: Sequence[tuple[str, str, str]], now_ms: int, alerts: Sequence[NewAlert] = ()
-    ) -> list[str]:
-        """What became of these: (id, status, detail), with the alerts that it raises, in one transaction."""
+        self, results: Sequence[tuple[str, str, str]], now_ms: int, alerts: Sequence[NewAlert] = (),
+        tasks: Sequence[tuple[str, bytes]] = (),
+    ) -> list[str]:  # fmt: skip
+        """What became of these: (id, status, detail), with the alerts that it raises, and the tasks (kind,
+        specification) that it brings about, in one transaction."""
 
         def work(connection: sqlite3.Connection) -> list[str]:
             query = "UPDATE scts SET status = ?, detail = ?, checked_ms = ? WHERE id = ?"
             connection.executemany(query, [(status, detail, now_ms, each) for each, status, detail in results])
+            connection.executemany(_ADD_TASK, [(kind, spec, now_ms) for kind, spec in tasks])
             return insert_alerts(connection, alerts, now_ms)
 
         return await self._database.write(work)
@@ -70,16 +79,18 @@ class Audits:
 
     async def add_task(self, kind: str, spec: bytes, now_ms: int) -> int:
         """Do this when there is time; its id."""
-        query = "INSERT INTO tasks (kind, spec, created_ms) VALUES (?, ?, ?)"
-        found = await self._database.write(lambda connection: connection.execute(query, (kind, spec, now_ms)).lastrowid)
+        values = (kind, spec, now_ms)
+        found = await self._database.write(lambda connection: connection.execute(_ADD_TASK, values).lastrowid)
         assert found is not None
         return found
 
-    async def tasks(self, *, open_only: bool = True) -> list[TaskRow]:
-        """Tasks, the oldest first."""
-        where = "WHERE done_ms IS NULL" if open_only else ""
-        query = f"SELECT id, kind, spec, progress, created_ms, done_ms FROM tasks {where} ORDER BY id"
-        return await self._database.read(lambda connection: [TaskRow(*row) for row in connection.execute(query)])
+    async def tasks(self, *, open_only: bool = True, kind: str | None = None) -> list[TaskRow]:
+        """Tasks, of one kind or of all, the oldest first."""
+        where = "(?1 IS NULL OR kind = ?1)" + (" AND done_ms IS NULL" if open_only else "")
+        query = f"SELECT id, kind, spec, progress, created_ms, done_ms FROM tasks WHERE {where} ORDER BY id"
+        return await self._database.read(
+            lambda connection: [TaskRow(*row) for row in connection.execute(query, (kind,))]
+        )
 
     async def note_task(self, task: int, progress: bytes, now_ms: int, *, done: bool = False) -> None:
         """How far a task is."""

@@ -10,8 +10,8 @@ from ctlog.tn.labels import ONE, SPC, Label, claim_labels
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber, overlaps
 from monitor.claims import Claim, format_claim, hint, label_key, parse_claim, spki_key
 from monitor.context import Past, Place, authorised_for, events_for, refused_for
+from monitor.entry import NOWHERE, read_entry
 from monitor.entry import Place as EntryPlace
-from monitor.entry import read_entry
 from monitor.history import History, make_history
 from monitor.items import Group, Item
 from monitor.rules.values import NOTHING_AUTHORISED, NOTHING_REFUSED
@@ -30,8 +30,9 @@ def history(tmp_path):
     opened.close()
 
 
-def put(history, claim, index, *, log=LOG, holder="owner", issuer="ca @ test", key=b"k" * 32, logged_ms=5000):
-    rest = (1000, 9000, history.name_number(issuer), history.name_number(holder))
+def put(history, claim, index, *, log=LOG, holder="owner", issuer="ca @ test", key=b"k" * 32, logged_ms=5000,
+        begin_ms=1000):  # fmt: skip
+    rest = (begin_ms, 9000, history.name_number(issuer), history.name_number(holder))
     number = history.log_number(log)
     labels = [claim] if isinstance(claim, Label) else claim_labels(claim)
     rows = [
@@ -65,6 +66,34 @@ def test_only_what_stands_before_it_and_what_other_logs_have_stored(history):
     assert sorted(found) == [(LOG, 5), (LOG, 99), (OTHER, 3), (OTHER, 7)]
     assert len(past.key_uses(entry(100))) == 4
     assert past.claims(entry(100), None) == ()
+
+
+def test_what_was_only_promised_stands_behind_all_that_is_stored(history):
+    one = number("12025550123")
+    for index in (5, 150):
+        put(history, one, index)
+    past = Past(history, {history.log_number(LOG): 100})
+    assert [each.log_index for each in past.claims(entry(NOWHERE), one)] == [5]
+
+
+def test_what_both_of_two_trees_hold(history):
+    """The same certificate at the same time, wherever it stands; near misses: not stored yet, another time, number, key
+    or log."""
+    found = entry(7)
+    assert not Past(history, {history.log_number(LOG): 100}).holds(found)
+    times = {"begin_ms": found.not_before_ms, "logged_ms": found.timestamp_ms}
+    put(history, number("12025550123"), 90, **times)
+    put(history, number("12025550124"), 91, **times)
+    past = Past(history, {history.log_number(LOG): 92, history.log_number(OTHER): 92})
+    assert past.holds(found)
+    assert past.holds(entry(NOWHERE))
+    assert not Past(history, {history.log_number(LOG): 90}).holds(found)
+    assert not past.holds(dataclasses.replace(found, timestamp_ms=found.timestamp_ms + 1000))
+    assert not past.holds(dataclasses.replace(found, not_before_ms=found.not_before_ms - 1000))
+    assert not past.holds(dataclasses.replace(found, key_hash=b"x" * 32))
+    assert not past.holds(dataclasses.replace(found, key_hash=b""))
+    assert not past.holds(entry(7, number=125))
+    assert not past.holds(entry(7, log_id=OTHER))
 
 
 def test_names_and_labels(history):

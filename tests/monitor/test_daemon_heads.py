@@ -8,7 +8,7 @@ from ctlog.client.evidence import verify_evidence
 from ctlog.errors import TransportError
 from ctlog.wire.rfc6962 import sth_to_json
 from tests.cert_sim import CertSim
-from tests.daemon_kit import ITEM, DaemonKit
+from tests.daemon_kit import ITEM, WATCH, DaemonKit
 
 
 @pytest.fixture
@@ -91,6 +91,26 @@ async def test_a_split_view_is_proof(kit, sim, form):
         file = kit.folder / "state" / "evidence" / json.loads(lie.body)["file"]
         assert verify_evidence(file.read_text(), sim.policy.key).is_proof
         assert (await kit.post("v1/heads", {"head": head}))[1]["state"] == "contradicts"
+
+
+async def test_a_certificate_that_only_others_are_shown(kit, sim):
+    """T-28: what stands in a tree that contradicts ours is told as such; what both trees hold is no news of the log."""
+    (kit.folder / "watch.toml").write_text(WATCH + 'expect = {issuers = ["Example"]}\n')
+    other = CertSim()
+    for each in (sim, other):
+        each.add(123)
+    sim.add(700, serial=2)
+    other.add(123, serial=3, key=30)
+    async with kit.running():
+        await kit.caught_up()
+        sim.now_ms = kit.clock.now_ms = other.now_ms = sim.now_ms + 60_000
+        sim.tree = other.tree
+        sim.publish()
+        await kit.until(lambda: kit.alerts(kind="misbehaviour"))
+        (alert,) = await kit.until(lambda: kit.alerts(item=ITEM))
+        assert (alert.rules, alert.severity, alert.log_index) == (("T-28",), 1, None)
+        assert json.loads(alert.body)["log"]["index"] == 1
+        assert f"The log {sim.origin} showed it in a tree that contradicts" in json.loads(alert.body)["reason"]
 
 
 async def test_a_head_of_a_cache_is_none(kit, sim):

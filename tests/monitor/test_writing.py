@@ -6,7 +6,7 @@ from base64 import b64decode
 from pathlib import Path
 
 from monitor.config import parse_config
-from monitor.entry import Place
+from monitor.entry import NOWHERE, Place
 from monitor.reload import Setup
 from monitor.rules import verdicts
 from monitor.rules.values import OPERATOR, OWNER, S4, Context
@@ -72,3 +72,5 @@ def test_a_fault_of_ours():
     (again,) = writer().fault(place, leaf, ZeroDivisionError())
     (other,) = writer().fault(dataclasses.replace(place, index=8), leaf, ValueError())
     assert row.id == again.id != other.id
+    (promised,) = writer().fault(dataclasses.replace(place, index=NOWHERE), leaf, ValueError())
+    assert promised.summary == "What log promised to log could not be judged"

@@ -65,6 +65,7 @@ async def test_kept(state, form):
     rows = [row(sim, sim.tree.leaves[index], index) for index in (0, 7, 299)]
     assert await audited(state, sim, form, rows) == (["merged"] * 3, [])
     assert {each.detail for each in await state.audits.find()} == {"entry 0", "entry 7", "entry 299"}
+    assert await state.audits.tasks(open_only=False) == []
 
 
 @FORMS
@@ -76,6 +77,8 @@ async def test_broken_by_another_entry_there(state, form):
     assert statuses == ["broken"]
     assert proof_of(alert, sim) == ("broken-sct", True)
     assert alert.rules == ("log-broken-sct", "T-20")
+    (task,) = await state.audits.tasks()  # whoever it concerns is told, whatever happens now
+    assert (task.kind, json.loads(task.spec)["sct"]) == ("unkept", "sct 17")
 
 
 @FORMS

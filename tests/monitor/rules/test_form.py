@@ -118,6 +118,16 @@ def test_t14_other_lints_never_reach_an_owner():
     assert "extended-key-usage" in findings(with_extensions(usage(0x80), eku), MINE)["T-14"].reason
 
 
+def test_t14_a_precertificate_with_scts():
+    """The leaf has no poison, by which it would be known; a final certificate is meant to have them."""
+    scts = issuance.extension("1.3.6.1.4.1.11129.2.4.2", format_tlv(0x04, b"\0\3\0\1a"))
+    entry = dataclasses.replace(with_extensions(issuance.END_ENTITY, issuance.DIGITAL_SIGNATURE, scts), precert=True)
+    found = findings(entry, MINE)["T-14"]
+    assert (found.severity, found.to) == (4, OPERATOR)
+    assert "precertificate-with-scts" in found.reason
+    assert "T-14" not in severities(dataclasses.replace(entry, precert=False), MINE)
+
+
 def test_t14_near_miss_the_profile_as_it_should_be():
     assert "T-14" not in severities(number_entry(), MINE)
     assert "T-14" not in severities(logged(rcs_leaf(), VENDOR), MINE)

@@ -5,10 +5,9 @@ import pytest
 from ctlog import issuance
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
-from monitor.reading_roles import CALLED
-from monitor.rules import judge, verdicts
+from monitor.rules import verdicts
 from monitor.rules.scope import is_aligned
-from monitor.rules.values import OPERATOR, Call, CodeTable, Context, Snapshot
+from monitor.rules.values import OPERATOR, CodeTable, Context, Snapshot
 from monitor.watchlist import Hit
 from tests.monitor_certificates import GOOD, NOW_MS, key, logged, number_leaf, subject
 from tests.monitor_rules import N, code_entry, delegate, findings, item, number_entry, severities, verdict
@@ -71,36 +70,18 @@ def test_t04_alignment(start, count, aligned):
 # T-05 --------------------------------------------------------------------------------------------------------------
 
 
-def test_t05_a_call_under_a_code_that_does_not_serve_the_number():
-    entry = code_entry("683G")
-    hit = Hit(item(codes=("709J",)), None, CALLED)
-    call = Call(N, entry.fingerprint, NOW_MS)
-    found = {each.rule: each.severity for each in judge(entry, hit, Context(NOW_MS, calls=(call,)))}
-    assert found["T-05"] == 1
-    table = CodeTable(served={BLOCK: ["709j"]})
-    found = judge(entry, Hit(MINE, None, CALLED), Context(NOW_MS, calls=(call,), codes=table))
-    assert [each.rule for each in found if each.severity == 1] == ["T-05"]
-
-
-def test_t05_near_misses_of_calls():
-    """The right code; another number's call; another certificate's; nobody knows which code serves the number."""
-    entry = code_entry("709J")
-    call = Call(N, entry.fingerprint, NOW_MS)
-    for of, calls in (
-        (item(codes=("709j",)), (call,)),
-        (item(codes=("683G",)), (call._replace(number="12025550124"),)),
-        (item(codes=("683G",)), (call._replace(certificate=bytes(32)),)),
-        (item(), (call,)),
-    ):
-        found = judge(entry, Hit(of, None, CALLED), Context(NOW_MS, calls=calls))
-        assert "T-05" not in {each.rule for each in found}
-
-
 def test_t05_a_code_that_somebody_else_holds():
     table = CodeTable(holders={"709j": ["Other Carrier, Inc."]})
     assert severities(code_entry(), CODE, codes=table)["T-05"] == 3
+
+
+def test_t05_near_misses_of_the_table():
+    """The right holder; a table that does not know the code; no table; no code."""
+    table = CodeTable(holders={"709j": ["Other Carrier, Inc."]})
     assert "T-05" not in severities(code_entry(holder="Other Carrier"), CODE, codes=table)
     assert "T-05" not in severities(code_entry(), CODE, codes=CodeTable())
+    assert "T-05" not in severities(code_entry(), CODE)
+    assert "T-05" not in severities(number_entry(), MINE, codes=table)
 
 
 # T-06 --------------------------------------------------------------------------------------------------------------
@@ -176,7 +157,8 @@ def test_t07_a_number_under_a_code():
     assert severities(number_entry(ca=ca), MINE)["T-07"] == 3
     assert severities(number_entry(ca=ca), item(codes=("683G",)))["T-07"] == 1
     assert severities(number_entry(ca=ca), item(codes=("709j",)))["T-07"] == 3
-    assert severities(number_entry(ca=ca), MINE, codes=CodeTable(served={BLOCK: ["683G"]}))["T-07"] == 1
+    block = item(NumberRange("12025550000", 1000), codes=("683g",))
+    assert severities(number_entry(ca=ca), block)["T-07"] == 1
 
 
 def test_t07_near_misses():
