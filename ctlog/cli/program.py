@@ -111,6 +111,8 @@ def run_program(group: click.Group, name: str, args: list[str] | None = None) ->
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet too
         return COULD_NOT
+    except SystemExit:  # click's own end where nobody reads stdout any more; it says 1, which would mean "no"
+        return COULD_NOT
     except CtlogError as error:
         say_error(_sentence(name, str(error)))
         return exit_code(error)
@@ -118,6 +120,12 @@ def run_program(group: click.Group, name: str, args: list[str] | None = None) ->
         file = f"{error.filename}: " if error.filename else ""
         say_error(_sentence(name, f"{file}{error.strerror or error}"))
         return COULD_NOT
+    except UnicodeEncodeError as error:
+        if error.encoding != "utf-8":  # a terminal that knows no such letter
+            say_error(f"{name}: this cannot be shown in {error.encoding}; PYTHONIOENCODING=utf-8 helps.")
+            return COULD_NOT
+        say_error(f"{name}: {error.object[:100]!r} holds bytes that are no UTF-8.")
+        return WRONG_USE
     except Exception as error:
         if os.environ.get("CTLOG_TRACEBACK"):
             raise

@@ -124,7 +124,7 @@ def authorised(folder: Path, as_json: bool) -> int:
 
 @click.command()
 @folder_option
-@click.argument("number", type=int)
+@click.argument("number", type=click.IntRange(1, 1 << 62))
 def revoke(folder: Path, number: int) -> int:
     """Answer NUMBER holds no longer, an authorisation or a refusal.
 

@@ -110,7 +110,7 @@ def list_(folder: Path, log: str | None, as_json: bool) -> int:
         if as_json:
             say_json({**_value(row), "log": name})
         else:
-            say(f"{_WORDS[row.state]:11}  {row.size:>13,} entries  signed {when(row.timestamp_ms)}  {name}, "
+            say(f"{_WORDS[row.state]:11}  {_entries(row.size):>20}  signed {when(row.timestamp_ms)}  {name}, "
                 f"{row.source or 'from the log'}")  # fmt: skip
     if not rows and not as_json:
         say("There are none.")
@@ -161,7 +161,7 @@ def _contradiction(spec: LogSpec, one: SignedHead, other: SignedHead) -> str:
 
 def _say_added(added: Added, folder: Path) -> None:
     head, name = added.head, added.spec.name
-    what = f"the head of {head.size:,} entries that {name} signed on {when(head.timestamp_ms)}"
+    what = f"the head of {_entries(head.size)} that {name} signed on {when(head.timestamp_ms)}"
     if added.against or added.row.state == CONTRADICTS:
         say(f"IT LIED: {what} contradicts another of its heads{f': {added.against}' if added.against else ''}.")
         say(f"The monitor tells it with the evidence: ctlog-monitor alerts list{in_folder(folder)} --kind misbehaviour")
@@ -174,6 +174,10 @@ def _say_added(added: Added, folder: Path) -> None:
         f"{shlex.quote(name)}")  # fmt: skip
     if head.timestamp_ms > now_ms() + added.spec.policy.max_ahead_ms:
         say_error("Note: it is dated in the future, so it waits until then; is this machine's clock right?")
+
+
+def _entries(count: int) -> str:
+    return f"{count:,} {'entry' if count == 1 else 'entries'}"
 
 
 def _value(row: HeadRow) -> dict[str, object]:

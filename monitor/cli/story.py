@@ -240,4 +240,5 @@ def _end(stage: Stage, alert: AlertRow) -> None:
     stage.chapter("That was all real")
     say(f"The rogue certificate is entry {alert.log_index} of the log, for ever; the alert carries it with its chain, "
         "for whoever must act.")  # fmt: skip
+    say("The commands in it are those that you would type; here they only show how, for the monitor ends now.")
     say("Now yourself: make run")

@@ -31,6 +31,21 @@ def test_who_mistypes_is_told_the_nearest(word: str, hint: str, capsys: pytest.C
     assert capsys.readouterr().err == f"other: there is no command {word!r}; {hint}\n"
 
 
+@click.command()
+@click.argument("text")
+def speak(text: str) -> None:
+    """Says it in UTF-8, as a database would be told, or as a terminal might not be able to."""
+    text.encode("ascii" if text.startswith("caf") else "utf-8")
+
+
+def test_bytes_that_are_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+    group = click.Group(commands={"speak": speak})
+    assert run_program(group, "other", ["speak", "a\udcff"]) == 2
+    assert capsys.readouterr().err == "other: 'a\\udcff' holds bytes that are no UTF-8.\n"
+    assert run_program(group, "other", ["speak", "caf\u00e9"]) == COULD_NOT
+    assert "cannot be shown in ascii" in capsys.readouterr().err
+
+
 def test_the_first_class_that_fits_decides() -> None:
     assert exit_code(NotFoundError("x")) == NO
     assert exit_code(StoreError("x")) == exit_code(CtlogError("x")) == COULD_NOT

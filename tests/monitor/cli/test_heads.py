@@ -80,7 +80,7 @@ def test_what_became_of_them(monitor: Monitor, case: Case) -> None:
     monitor.state(fill)
     lines = monitor.here("heads", "list", "sim").out.splitlines()
     assert [line.split()[0] for line in lines] == ["waiting", "CONTRADICTS", "consistent"]
-    assert lines[0] == "waiting                 15 entries  signed 2025-10-09 08:53:23 UTC  sim, by me"
+    assert lines[0] == "waiting                15 entries  signed 2025-10-09 08:53:23 UTC  sim, by me"
     assert lines[2].endswith("sim, from the log")
     assert [line["state"] for line in monitor.here("heads", "list", "--json").lines][1] == "contradicts"
     Path("their").write_bytes(forged.note)
