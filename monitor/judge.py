@@ -23,6 +23,7 @@ from monitor.follow.watch import Found
 from monitor.items import ANYTHING, GROUP, Item
 from monitor.rules import next_profile, verdicts
 from monitor.rules.baseline import EMPTY_PROFILE, Profile, format_profile, parse_profile, without_refused
+from monitor.rules.logs import late_events
 from monitor.rules.values import OWNER, S4, Context, LogEvent, Snapshot
 from monitor.rules.verdict import Verdict
 from monitor.sources import Sources
@@ -133,7 +134,7 @@ class StateJudge:
             told = await self._told(entry, part, found)
             await self._load_profiles(part, found)
             for hit in part:
-                self._judge_for(entry, hit, common, told, found)
+                self._judge_for(entry, hit, common, told, found, reading.late)
         if entry.issuer.is_known:
             found.issuers.add(entry.issuer.text)
         if hits or snapshots:  # what stands at a reference may concern somebody later
@@ -184,11 +185,14 @@ class StateJudge:
             self._issuers = None
         self._turn.release()
 
-    def _judge_for(self, entry: Entry, hit: Hit | None, common: Context, told_of: _ToldOf, found: Found) -> None:
+    def _judge_for(
+        self, entry: Entry, hit: Hit | None, common: Context, told_of: _ToldOf, found: Found, late: str = ""
+    ) -> None:
         context = common
         if hit is not None:
             context = replace(
                 self._answered(common, hit.item, found),
+                log_events=(*common.log_events, *late_events(late)) if late else common.log_events,
                 claims=self._past.claims(entry, hit.claim),
                 events=events_for(hit.claim, self._events),
             )

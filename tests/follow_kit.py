@@ -12,7 +12,7 @@ from monitor.follow.begin import FIRST, begin
 from monitor.follow.followed import ENTRIES, TILES, Followed
 from monitor.follow.heads import Heads
 from monitor.follow.misbehaviour import Accuser
-from monitor.follow.watch import Found, Pace, Watch
+from monitor.follow.watch import NOBODY, Found, Pace, Watch
 from monitor.state import State
 from monitor.state.rows import CERTIFICATE, OWNER, S1, NewAlert
 from tests.simulator import FakeTime, Simulator
@@ -34,9 +34,11 @@ class EachEntry:
     def __init__(self) -> None:
         self.seen: list[int] = []
         self.flushed = 0
+        self.late: dict[int, str] = {}
         self.wanted = lambda index: True
 
-    async def inspect(self, log: Followed, batch: Batch, proven: int | None, found: Found) -> None:
+    async def inspect(self, log: Followed, batch: Batch, proven: int | None, found: Found, late=NOBODY) -> None:
+        self.late |= dict(late)
         for index, leaf in enumerate(batch.leaves, batch.lo):
             self.seen.append(index)
             if self.wanted(index):

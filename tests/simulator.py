@@ -182,6 +182,15 @@ class Simulator:
         self.head = self.served = self.sign(self.head.size, at_ms=self.head.timestamp_ms - by_ms)
         return self.head
 
+    def merge_late(self, count: int, by_ms: int) -> SignedHead:
+        """Take in `count` entries that are dated so long ago."""
+        now_ms, size = self.now_ms, len(self.tree.leaves)
+        self.now_ms -= by_ms
+        self.tree = Tree([*self.tree.leaves, *(self.entry(index, "late") for index in range(size, size + count))])
+        self.now_ms = now_ms
+        self.head = self.served = self.sign(size + count)
+        return self.head
+
     def serve_old(self, head: SignedHead) -> None:
         """Be a cache: answer with a head of before."""
         self.served = head

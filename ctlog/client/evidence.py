@@ -58,6 +58,7 @@ __all__ = [
     "prove_broken_sct",
     "prove_empty_root",
     "prove_fork",
+    "prove_late_merge",
     "prove_rewrite",
     "prove_rollback",
     "record",
@@ -184,6 +185,28 @@ def _check_broken_sct(evidence: Evidence) -> str:
     return f"{promise}; its tree of {head.size} entries, signed at {_time(head)}, holds another there."
 
 
+def _check_late_merge(evidence: Evidence) -> str:
+    _expect(evidence, "head", "head", "leaf", "mmd", "hash*")
+    old, new = _heads(evidence)
+    leaf = parse_base64(evidence.values("leaf")[0], "leaf")
+    mmd_ms = parse_number(evidence.values("mmd")[0], "mmd")
+    timestamped = parse_merkle_tree_leaf(leaf, "leaf")
+    index = parse_leaf_index(timestamped.extensions)
+    if index is None:
+        raise ProofError("the entry names no place in the log, so the same may have been merged before")
+    if not old.size <= index < new.size:
+        raise ProofError("the entry's place is not in the second of these trees alone")
+    if old.timestamp_ms <= timestamped.timestamp_ms + mmd_ms:
+        raise ProofError("when the first of these trees was signed the entry was not due yet")
+    path = [_hash(value, "hash") for value in evidence.values("hash")]
+    verify_inclusion(index, new.size, leaf_hash(leaf), path, new.root)
+    return (
+        f"The log dates its entry {index} {_format_ms(timestamped.timestamp_ms)}, and so promised to have merged it "
+        f"within {mmd_ms} ms; but the tree that it signed at {_time(old)} ended before it, at {old.size} entries. It "
+        "was merged too late, or is dated back."
+    )
+
+
 def _check_record(evidence: Evidence) -> str:
     _expect(evidence, "detail", "path*", "head*", "sct*", "sha256*", "length*", "data*")
     _heads(evidence)
@@ -222,11 +245,13 @@ _KINDS = {
     "rollback": _Kind(True, _check_rollback),
     "empty-root": _Kind(True, _check_empty_root),
     "broken-sct": _Kind(True, _check_broken_sct),
+    "late-merge": _Kind(True, _check_late_merge),
     "bad-tile": _Kind(False, _check_record),
     "bad-entries": _Kind(False, _check_record),
     "missing-data": _Kind(False, _check_record),
     "no-consistency": _Kind(False, _check_record),
     "sct-not-found": _Kind(False, _check_record),
+    "late-entry": _Kind(False, _check_record),
 }
 
 
@@ -275,6 +300,20 @@ def prove_broken_sct(
     return _verified(True, "broken-sct", case, members)
 
 
+def prove_late_merge(
+    case: Case, old: SignedHead, new: SignedHead, leaf: bytes, mmd_ms: int, path: Sequence[bytes]
+) -> str:
+    """An entry with a leaf index (its MerkleTreeLeaf) that is in the tree of `new`, with its inclusion proof, and that
+    was due when `old`, which ends before it, was signed."""
+    members = [
+        *_head_members([old, new]),
+        Member("leaf", format_base64(leaf)),
+        Member("mmd", str(mmd_ms)),
+        *_hash_members(path),
+    ]
+    return _verified(True, "late-merge", case, members)
+
+
 def record(
     case: Case,
     kind: str,
@@ -287,7 +326,7 @@ def record(
 ) -> str:
     """What was seen: `detail` is one sentence, `path` what was asked for, `data` what came.
 
-    Kinds: bad-tile, bad-entries, missing-data, no-consistency, sct-not-found.
+    Kinds: bad-tile, bad-entries, missing-data, no-consistency, sct-not-found, late-entry.
     """
     members = [Member("detail", clean(detail) or "(no detail)")]
     members += [Member("path", clean(path))] if path else []

@@ -17,7 +17,7 @@ from monitor.follow.convict import convicted
 from monitor.follow.followed import Followed
 from monitor.follow.misbehaviour import Accuser, record_id
 from monitor.state import State
-from monitor.state.rows import CONSISTENT, CONTRADICTS, UNVERIFIED, HeadRow
+from monitor.state.rows import CONSISTENT, CONTRADICTS, MET, UNVERIFIED, HeadRow
 
 AT_ONCE = 16
 """Unverified heads that are tried again in one round."""
@@ -61,6 +61,12 @@ class Heads:
                 if await self._compare(other, head, now_ms):
                     break  # one pair of heads is proof enough
             others.append(head)
+
+    async def known(self) -> list[SignedHead]:
+        """What is trusted, and the heads of before that are stored still, as parts of it."""
+        rows = await self._state.logs.heads(self._log.log_id, CONSISTENT, MET)
+        stored = [self._log.policy.open(row.note) for row in rows]
+        return stored if self.trusted.head is None else [*stored, self.trusted.head]
 
     async def liars_since(self, since_ms: int) -> list[SignedHead]:
         """Heads that were found to contradict the others, as stored, seen since then."""

@@ -22,7 +22,7 @@ from monitor.follow.audit import take_in
 from monitor.follow.collect import Collector
 from monitor.follow.followed import Clock, Followed, Says, silent
 from monitor.follow.issuers import Issuers, chain_keys, precertificates
-from monitor.follow.watch import Found
+from monitor.follow.watch import NOBODY, Found
 from monitor.glance import Glance, Glancer
 from monitor.history import History
 from monitor.state.rows import NewAlert, SctRow
@@ -41,13 +41,15 @@ class Reading(NamedTuple):
     filling: the log is being filled from older records. is_ready: all that it held when it was first followed has been
     read, so that what was never seen before is news. was_there: the log had the entry before that, or it is read again
     for some items or from further back: whether it is older than an item may then go by its timestamp. joined_ms: when
-    the log joined others that had been read by then; 0 for one of the first.
+    the log joined others that had been read by then; 0 for one of the first. late: "", or that it came into the tree
+    later than the log promised, or is dated back (`monitor.follow.merge_delay`).
     """
 
     filling: bool = False
     is_ready: bool = True
     was_there: bool = False
     joined_ms: int = 0
+    late: str = ""
 
 
 class Judge(Protocol):
@@ -119,7 +121,9 @@ class EntryInspector:
         self._has_read = False
         shared.stored[self._number] = stored
 
-    async def inspect(self, log: Followed, batch: Batch, proven: int | None, found: Found) -> None:
+    async def inspect(
+        self, log: Followed, batch: Batch, proven: int | None, found: Found, late: Mapping[int, str] = NOBODY
+    ) -> None:
         """See Inspector."""
         leaves, shared = list(batch.leaves), self._shared
         glances = look_at(shared.glancer, leaves)
@@ -130,7 +134,7 @@ class EntryInspector:
         wanted = set(shared.watchlist().select(glances))
         wanted.update(self._for_operators(leaves, glances, issuers))
         if wanted:
-            await self._read(batch, sorted(wanted), proven, found, None)
+            await self._read(batch, sorted(wanted), proven, found, None, late=late)
 
     async def earlier(self, batch: Batch, proven: int, found: Found, *, is_judged: bool = True) -> None:
         """Look at entries from before where reading began. Whatever was never seen before is no news there.
@@ -197,7 +201,7 @@ class EntryInspector:
 
     async def _read(
         self, batch: Batch, wanted: Sequence[int], proven: int | None, found: Found, only: frozenset[str] | None,
-        *, is_news: bool = True,
+        *, is_news: bool = True, late: Mapping[int, str] = NOBODY,
     ) -> None:  # fmt: skip
         keys, before, judge = chain_keys(batch), precertificates(batch), self._shared.judge
         ready: list[tuple[Place, bytes, Any]] = []
@@ -211,7 +215,9 @@ class EntryInspector:
         for place, leaf, case in ready:
             with self._fault_told(place, leaf, found):
                 there = not (self._has_met_end and is_news) or only is not None
-                reading = Reading(self._late > FILLING, self.is_ready and is_news, there, self._joined_ms)
+                reading = Reading(
+                    self._late > FILLING, self.is_ready and is_news, there, self._joined_ms, late.get(place.index, "")
+                )
                 await judge.judge(case, found, reading, only)
 
     @contextmanager

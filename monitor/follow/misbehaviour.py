@@ -40,6 +40,8 @@ _KINDS = {
     "bad-entries": ("serves entries that do not belong to its signed tree", "T-28"),
     "missing-data": ("withholds what its signed tree must have", "T-28"),
     "no-consistency": ("does not show that its trees continue each other", "T-28"),
+    "late-merge": ("merged an entry too late, or dated it back", "T-20"),
+    "late-entry": ("merged an entry too late, or dated it back", "T-20"),
     "sct-not-found": ("does not hold the entry of an SCT", "T-20"),
 }
 _PROOF_NEXT = (
@@ -51,6 +53,11 @@ _RECORD_NEXT = (
     "This is what was seen here; it proves nothing to others. Ask the log's operator, and see whether other monitors, "
     "or this one from another network, see the same. It goes on trying, and says when it is over."
 )
+_LATE_NEXT = (
+    "Ask the log's operator whether it was overloaded at that time. If not, its dates are false: judge certificates "
+    "from it by the day on which they were first seen, as is done here. "
+)
+_LATE_KINDS = ("late-merge", "late-entry")
 
 
 class Accuser:
@@ -125,6 +132,15 @@ def _file_name(log: Followed, kind: str, now_ms: int, mark: str) -> str:
     return f"EVIDENCE-{place}-{time}-{kind}-{mark}.txt"
 
 
+def _next(kind: str, is_proof: bool) -> str:
+    """What to do about a lie of this kind."""
+    if kind not in _LATE_KINDS:
+        return _PROOF_NEXT if is_proof else _RECORD_NEXT
+    if not is_proof:
+        return f"{_LATE_NEXT}This is what was seen here; it proves nothing to others."
+    return f"{_LATE_NEXT}Keep the file: anybody who knows the log's key can check it with `ctlog verify-evidence FILE`."
+
+
 def _alert(
     log: Followed, error: Misbehaviour, verdict: Verdict | None, doubt: str, identity: str, file: str,
     channels: tuple[str, ...], now_ms: int,
@@ -138,7 +154,7 @@ def _alert(
         "evidence_kind": error.reason,
         "reason": verdict.sentence if is_proof and verdict is not None else str(error),
         "doubt": f"Our own verifier does not accept the evidence: {doubt}." if doubt else "",
-        "next": _PROOF_NEXT if is_proof else _RECORD_NEXT,
+        "next": _next(error.reason, is_proof),
         "file": file,
         "evidence": error.evidence,
         "seen_ms": now_ms,

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from ctlog.client.evidence import record
@@ -28,6 +29,7 @@ from monitor.follow.aside import FOR_MS, Asides
 from monitor.follow.begin import frontier_at
 from monitor.follow.followed import Clock, Followed, Says, silent
 from monitor.follow.heads import Heads
+from monitor.follow.merge_delay import MergeDelay
 from monitor.follow.misbehaviour import Accuser, record_id
 from monitor.follow.rebuilt import Rebuilt, UnmetError
 from monitor.rules.values import LogEvent
@@ -37,6 +39,7 @@ from monitor.state.rows import CertificateRow, Gap, LogRow, NewAlert, SctRow
 ASIDE = 65_536
 """Entries of a contradicting tree that are looked at besides: its newest."""
 GAP_RETRY_MS = 600_000
+NOBODY: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -73,8 +76,11 @@ class Found:
 class Inspector(Protocol):
     """Whoever reads the entries."""
 
-    async def inspect(self, log: Followed, batch: Batch, proven: int | None, found: Found) -> None:
-        """Look at every entry; what they raise goes into `found`. `proven`: the tree's size, None if only seen.
+    async def inspect(
+        self, log: Followed, batch: Batch, proven: int | None, found: Found, late: Mapping[int, str] = NOBODY
+    ) -> None:
+        """Look at every entry; what they raise goes into `found`. `proven`: the tree's size, None if only seen. `late`:
+        entries that came into the tree later than the log promised, by index, each with a sentence about it.
 
         Raises only for what concerns the machine (StoreError); an entry that cannot be read raises an alert.
         """
@@ -131,6 +137,8 @@ class Watch:
         self._found = Found()
         self._committed_ms = now_ms()
         self._asides: Asides | None = None
+        self._delay = MergeDelay(log, accuser, now_ms)
+        self._is_first = True
 
     async def run(self) -> None:
         """Round after round, for ever."""
@@ -156,12 +164,17 @@ class Watch:
         told already. Whatever was found before is stored.
         """
         try:
+            for known in await self.heads.known() if self._is_first else ():
+                self._delay.see(known)
+            self._is_first = False
             await self.heads.meet(self._now_ms())
             head = await self.log.follower.head()
             await self._state.logs.answered(self.log.log_id, head, self._now_ms())
             await self.heads.take(head, self.log.url, self._now_ms())
             await self.heads.settle(self._now_ms())
             await self._look_at_liars()
+            if self.heads.trusted.head is not None:
+                self._delay.see(self.heads.trusted.head)
             await self._read()
             await self._fill_gaps()
             if self._then is not None:
@@ -213,7 +226,10 @@ class Watch:
         proven = target.size if self.log.is_proven_at_once else None
         async with aclosing(self._batches(target, rebuilt.hi, hi)) as batches:
             async for batch in batches:
-                await self._inspector.inspect(self.log, batch, proven, self._found)
+                late = await self._delay.check(batch, target)
+                if late:
+                    self._told()
+                await self._inspector.inspect(self.log, batch, proven, self._found, late)
                 rebuilt.take(batch)
                 if self._is_time(rebuilt):
                     await self._commit(target, rebuilt)
@@ -243,6 +259,7 @@ class Watch:
             scts=found.scts, gap=gap, met=rebuilt.met, **_learned(found),
         )  # fmt: skip
         self.position, self._found, self._committed_ms = position, Found(), now_ms
+        self._delay.passed(frontier.size)
         rebuilt.met = rebuilt.met[-1:]
         self._inspector.stored(self.log, frontier.size, found)
         found.end()

@@ -7,8 +7,17 @@ they are put before the owner of the number that they concern. Out of scope: evi
 from __future__ import annotations
 
 from monitor.entry import Entry
-from monitor.rules.values import OPERATOR, OWNER, S1, Context, Finding, say, sentence
+from monitor.rules.values import OPERATOR, OWNER, S3, Context, Finding, LogEvent, say, sentence
 from monitor.watchlist import Hit
+
+LIED = "Keep the evidence and publish it; do not rely on this log alone."
+LATE = "Judge the certificate by today, when it was first seen here, and not by the date that its log gives it."
+
+
+def late_events(what: str) -> tuple[LogEvent, ...]:
+    """What is said to the owner of an entry that came into the tree too late, or is dated back: whoever runs this is
+    told aloud (`monitor.follow.merge_delay`), and the owner beside whatever else there is to say."""
+    return (LogEvent("T-20", f"{what}: it came late, or its log dated it back", S3, LATE),)
 
 
 def t20(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
@@ -24,7 +33,6 @@ def t28(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
 def _event(rule: str, entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     for event in context.log_events:
         if event.rule == rule:
-            reason = sentence(f"{say(event.what, 200)}.")
-            action = "Keep the evidence and publish it; do not rely on this log alone."
-            return Finding(rule, S1, reason, action, OWNER if hit else OPERATOR)
+            reason = sentence(f"{say(event.what, 240)}.")
+            return Finding(rule, event.severity, reason, event.action or LIED, OWNER if hit else OPERATOR)
     return None

@@ -126,10 +126,13 @@ class Snapshot(NamedTuple):
 
 class LogEvent(NamedTuple):
     """What following logs showed about this entry: rule "T-20" (a promise that was not kept) or "T-28" (a view that
-    differs), and what it is: a sentence that names the log, without its full stop."""
+    differs), and what it is: a sentence that names the log, without its full stop. action: what to do, where that is
+    not what one does about a log that lies."""
 
     rule: str
     what: str
+    severity: Severity = Severity.S1
+    action: str = ""
 
 
 class Refused(NamedTuple):

@@ -20,6 +20,7 @@ from ctlog.client.evidence import (
     prove_broken_sct,
     prove_empty_root,
     prove_fork,
+    prove_late_merge,
     prove_rewrite,
     prove_rollback,
     record,
@@ -28,6 +29,7 @@ from ctlog.client.evidence import (
 from ctlog.errors import CtlogError, MalformedError, ProofError, SignatureError
 from ctlog.merkle.proof import build, plan_consistency_path, plan_inclusion
 from ctlog.merkle.tree import Node
+from ctlog.wire.rfc6962 import TimestampedEntry, format_merkle_tree_leaf
 from ctlog.wire.static_ct import format_leaf_index
 from tests.simulator import Simulator
 
@@ -84,14 +86,24 @@ def late_sct() -> tuple[Simulator, str]:
     return log, prove_broken_sct(case(log), log.sct(promised), promised.entry, DAY, log.grow(5), None)
 
 
+def late_merge() -> tuple[Simulator, str]:
+    """Entry 5 is dated two days before a head of 5 entries."""
+    log = Simulator()
+    log.now_ms += 2 * DAY
+    old = log.grow(5)
+    new = log.merge_late(2, 2 * DAY)
+    return log, prove_late_merge(case(log), old, new, log.tree.inputs[5], DAY, build(plan_inclusion(5, 7), log.tree))
+
+
 def missing() -> tuple[Simulator, str]:
     log = Simulator()
     heads = sizes(log, 3, 4)
     return log, record(case(log), "missing-data", "it was not there", heads=heads, path="tile/0/000.p/7", data=b"404")
 
 
-ALL = [fork, rewrite, lambda: rewrite(4), rollback, empty_root, broken_sct, late_sct, missing]
-NAMES = ["fork", "rewrite", "rewrite-4", "rollback", "empty-root", "broken-sct", "late-sct", "missing-data"]
+ALL = [fork, rewrite, lambda: rewrite(4), rollback, empty_root, broken_sct, late_sct, late_merge, missing]
+NAMES = ["fork", "rewrite", "rewrite-4", "rollback", "empty-root", "broken-sct", "late-sct", "late-merge"]
+NAMES += ["missing-data"]
 every = pytest.mark.parametrize("make", ALL, ids=NAMES)
 
 
@@ -128,6 +140,8 @@ def test_the_sentences():
     assert "without entries" in said["empty-root"]
     assert said["broken-sct"].endswith("holds another there.")
     assert "its tree ended before that, at 5 entries" in said["late-sct"]
+    assert "dates its entry 5 2025-10-09" in said["late-merge"]
+    assert said["late-merge"].endswith("at 5 entries. It was merged too late, or is dated back.")
     assert said["missing-data"] == (
         "Somebody states that at 2025-11-23T09:00:00.123Z from https://sim.example/log/: it was not there"
     )
@@ -254,6 +268,30 @@ def test_an_sct_without_a_place_or_for_another_entry_is_no_proof():
         prove_broken_sct(case(log), Simulator(secret=8).sct(promised), promised.entry, DAY, head, found)
     with pytest.raises(ProofError, match="lead to the root"):
         prove_broken_sct(case(log), log.sct(promised), promised.entry, DAY, head, (found[0][::-1], found[1]))
+
+
+def test_an_entry_that_came_in_time_or_may_stand_elsewhere_is_no_proof():
+    log = Simulator()
+    log.now_ms += 2 * DAY
+    old, before = log.grow(5), log.now_ms
+    new = log.merge_late(2, DAY)
+    path = build(plan_inclusion(5, 7), log.tree)
+    leaf, dated_ms = log.tree.inputs[5], before - DAY
+    with pytest.raises(ProofError, match="not due yet"):  # to the millisecond: it has until then
+        prove_late_merge(case(log), old, new, leaf, old.timestamp_ms - dated_ms, path)
+    assert "late-merge" in prove_late_merge(case(log), old, new, leaf, old.timestamp_ms - dated_ms - 1, path)
+    with pytest.raises(ProofError):  # another entry's place
+        prove_late_merge(case(log), old, new, log.tree.inputs[6], 1, path)
+    with pytest.raises(ProofError, match="alone"):  # it stands in the smaller tree
+        prove_late_merge(case(log), new, new, leaf, 1, path)
+    with pytest.raises(ProofError, match="alone"):
+        prove_late_merge(case(log), old, old, leaf, 1, path)
+    bare = log.entry(5)
+    unplaced = format_merkle_tree_leaf(TimestampedEntry(bare.timestamp_ms - 2 * DAY, bare.entry, b""))
+    with pytest.raises(ProofError, match="names no place"):
+        prove_late_merge(case(log), old, new, unplaced, 1, path)
+    with pytest.raises(MalformedError):
+        prove_late_merge(case(log), old, new, b"junk", 1, path)
 
 
 def test_a_head_that_the_log_did_not_sign_accuses_nobody():

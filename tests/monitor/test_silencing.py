@@ -86,6 +86,37 @@ async def test_a_leaf_that_is_dated_back(memory):
     assert (severity, "T-01" in rules) == (S1, True)
 
 
+async def test_the_owner_is_told_that_a_log_dated_it_back(memory):
+    """And whoever runs the monitor, with a proof; the date that the log gives makes it no older."""
+    memory.restart(added_ms=START_MS + 10 * DAY_MS)
+    evil, told = CertSim("evil.example/log", secret=9), Teller(memory)
+    evil.now_ms = START_MS + 11 * DAY_MS
+    submit(evil, 999, CA, 2)
+    await told.news(evil)
+    date_back(evil, START_MS + 12 * DAY_MS, 123, ROGUE, 3)
+    ((severity, rules),) = await told.news(evil)
+    assert (severity, {"T-01", "T-20"} <= rules) == (S2, True)
+    (owners,) = [json.loads(row.body) for row in await memory.kit.alerts(item=ITEM)]
+    (said,) = [each for each in owners["rules"] if each["id"] == "T-20"]
+    assert said["severity"] == 3
+    assert "it came late, or its log dated it back" in said["reason"]
+    assert "and not by the date that its log gives it" in said["action"]
+    (lie,) = await memory.state.alerts.find(kind="misbehaviour")
+    assert (lie.rule, json.loads(lie.body)["class"]) == ("log-late-merge", "proof")
+
+
+async def test_near_miss_what_came_in_time(memory):
+    memory.restart(added_ms=START_MS + 10 * DAY_MS)
+    sim, told = CertSim(), Teller(memory)
+    sim.now_ms = START_MS + 11 * DAY_MS
+    submit(sim, 999, CA, 2)
+    await told.news(sim)
+    sim.now_ms += DAY_MS
+    submit(sim, 123, CA, 3)
+    assert await told.news(sim) == [(S2, {"T-01"})]
+    assert await memory.state.alerts.find(kind="misbehaviour") == []
+
+
 async def test_a_leaf_that_is_dated_back_while_an_empty_log_begins(memory):
     """Of a log that was empty when it was met, every entry is news."""
     memory.restart(watch=CODES, added_ms=START_MS + 10 * DAY_MS)

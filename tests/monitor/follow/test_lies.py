@@ -273,6 +273,8 @@ LIES = {
     "rollback": ("test_watch.py", "test_lie_roll_back"),
     "empty-root": ("test_watch.py", "test_lie_empty_root"),
     "broken-sct": ("test_audit.py", "test_broken_by_another_entry_there"),
+    "late-merge": ("test_merge_delay.py", "test_lie_an_entry_is_dated_back"),
+    "late-entry": ("test_merge_delay.py", "test_lie_an_entry_without_a_place_is_dated_back"),
     "bad-tile": ("test_watch.py", "test_lie_rotten_tile_of_hashes"),
     "bad-entries": ("test_watch.py", "test_lie_about_some_entries"),
     "missing-data": ("test_lies.py", "test_lie_get_entries_short_for_ever"),
@@ -286,4 +288,4 @@ def test_every_kind_of_evidence_is_seen_made():
     for file, name in LIES.values():
         assert re.search(rf"^async def {name}\(", (ROOT / "tests/monitor/follow" / file).read_text(), re.MULTILINE)
     proofs = {kind for kind, made in evidence._KINDS.items() if made.is_proof}
-    assert proofs == {"fork", "rewrite", "rollback", "empty-root", "broken-sct"}
+    assert proofs == {"fork", "rewrite", "rollback", "empty-root", "broken-sct", "late-merge"}

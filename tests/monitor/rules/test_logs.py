@@ -2,6 +2,7 @@
 
 import pytest
 
+from monitor.rules.logs import late_events
 from monitor.rules.values import OPERATOR, OWNER, LogEvent
 from tests.monitor_rules import findings, item, number_entry
 
@@ -25,6 +26,14 @@ def test_t20_a_promise_that_was_not_kept(what):
 def test_t20_near_miss_another_event_or_none():
     assert "T-20" not in findings(number_entry(), item())
     assert "T-20" not in findings(number_entry(), item(), log_events=(LogEvent("T-28", "x"),))
+
+
+def test_t20_an_entry_that_its_log_dated_back():
+    """A log may have been overloaded, and the certificate be all right: it is said beside whatever else there is."""
+    found = findings(number_entry(), item(), log_events=late_events("entry 7 is dated 2019"))["T-20"]
+    assert (found.severity, found.to) == (3, OWNER)
+    assert "Entry 7 is dated 2019: it came late, or its log dated it back" in found.reason
+    assert "not by the date that its log gives it" in found.action
 
 
 def test_t28_views_that_differ():
