@@ -10,8 +10,8 @@ in them (`monitor.history`), and what follows from them (`monitor.rules`).
     16-23   issuer, holder: the numbers of their names in this history, 32 bits each; 0 for none
     24-29   the first 48 bits of SHA-256 of the SubjectPublicKeyInfo; in the record of a key, `hint` of its last label
     30-33   when it was logged: seconds since 1970
-    34      the log's number in this history (7 bits), and 128 if it is a precertificate
-    35-39   the index in that log
+    34      the low 7 bits of the log's number in this history, and 128 if it is a precertificate
+    35-39   4 more bits of that number, and 36 of the index in that log
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from ctlog.tn.labels import ONE, PREFIX, Label, format_label
 from ctlog.tn.numbers import DIGITS
 
 RECORD_SIZE = 40
-MAX_LOGS = 128
+MAX_LOGS = 1 << 11
+MAX_INDEX = 1 << 36
+"""Entries of one log that can be told apart; there is no log of such a size."""
 
 _RECORD = struct.Struct(">QIIII6sIBBI")
 _REST = struct.Struct(">IIII6sIBBI")
@@ -36,7 +38,12 @@ _TENS = tuple(int("1" + "0" * free) for free in range(16))
 
 pack_rest = _REST.pack
 """All but the first 8 octets: (not_before_s, not_after_s, issuer, holder, first 6 octets of the key's hash, logged_s,
-log, index >> 32, index & 0xFFFFFFFF)."""
+*pack_place(log, is_precertificate, index))."""
+
+
+def pack_place(log: int, is_precertificate: bool, index: int) -> tuple[int, int, int]:
+    """Where an entry stands: the octets 34, 35, and 36 to 39. log: below `MAX_LOGS`; index: below `MAX_INDEX`."""
+    return log & 127 | is_precertificate << 7, log >> 7 << 4 | index >> 32, index & 0xFFFFFFFF
 
 
 class Claim(NamedTuple):
@@ -58,8 +65,7 @@ def format_claim(claim: Claim) -> bytes:
     """The record of a claim. Times before 1970 and after 2106 become these."""
     return _RECORD.pack(
         claim.label, seconds(claim.not_before_ms), seconds(claim.not_after_ms), claim.issuer, claim.holder, claim.key,
-        seconds(claim.logged_ms), claim.log | claim.is_precertificate << 7, claim.log_index >> 32,
-        claim.log_index & 0xFFFFFFFF,
+        seconds(claim.logged_ms), *pack_place(claim.log, claim.is_precertificate, claim.log_index),
     )  # fmt: skip
 
 
@@ -67,8 +73,9 @@ def parse_claim(record: bytes) -> Claim:
     """The inverse of `format_claim`."""
     label, before, after, issuer, holder, key, logged, log, high, low = _RECORD.unpack(record)
     return Claim(
-        label, before * 1000, after * 1000, issuer, holder, key, logged * 1000, log & 127, log > 127, high << 32 | low
-    )
+        label, before * 1000, after * 1000, issuer, holder, key, logged * 1000, log & 127 | high >> 4 << 7, log > 127,
+        (high & 15) << 32 | low,
+    )  # fmt: skip
 
 
 def seconds(timestamp_ms: int | None) -> int:

@@ -138,7 +138,7 @@ class Past:
 
 
 def _place(row: Claim) -> bytes:
-    return bytes((row.log,)) + row.log_index.to_bytes(5, "big")
+    return row.log.to_bytes(2, "big") + row.log_index.to_bytes(5, "big")
 
 
 def _wanted(claim: NumberClaim) -> Iterable[tuple[int | tuple[int, int], Label | None]]:

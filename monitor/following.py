@@ -28,6 +28,7 @@ from monitor.follow.inspect import EntryInspector, Shared
 from monitor.follow.misbehaviour import Accuser
 from monitor.follow.unkept import Unkept
 from monitor.follow.watch import Found, Pace, Watch, reason_of
+from monitor.history import FULL
 from monitor.state import State
 
 RESTART_S = 30.0
@@ -156,9 +157,12 @@ class Following:
         while True:
             try:
                 await self._follow(spec)
-            except StoreError as error:  # ours, such as a full disk
+            except StoreError as error:
                 self._says("error", spec.name, str(error))
-                self._store_fails(str(error))
+                if error.reason == FULL:  # it concerns this log alone
+                    await self._note_unbegun(spec, error)
+                else:  # ours, such as a full disk
+                    self._store_fails(str(error))
             except CtlogError as error:
                 self._says("warning", spec.name, str(error))
                 await self._note_unbegun(spec, error)
@@ -177,6 +181,7 @@ class Following:
             self._store_fails(str(failed))
 
     async def _follow(self, spec: LogSpec) -> None:
+        self._shared.history.check_room(spec.log_id)
         async with AsyncExitStack() as stack:
             fetcher = PatientFetcher(await self._reach(spec, stack))
             log = Followed(spec.name, spec.policy, spec.form, self._follower(spec, fetcher), fetcher)

@@ -31,6 +31,8 @@ PART_MS = 5 * MINUTE_MS
 TRANSPORT = "transport"
 WRONG_KEY = frozenset(("bad-signature", "wrong-origin", "unsigned"))
 """Reasons for which a head is not that of the log that is configured."""
+FULL = "history-full"
+"""The reason for which a log is not begun with (`monitor.history.FULL`)."""
 SOURCE_MS = 6 * HOUR_MS
 """After so long an outside source that fails is told."""
 
@@ -201,6 +203,9 @@ def _of_contact(now_ms: int, log: LogRow, vitals: Vitals) -> Trouble | None:
         kind, summary = "wrong-key", f"{name} is not signed by the key that is configured"
         since, next_ = failing, _KEY_NEXT
         sentence = f"{name} answers, but since {say_time(since)} with nothing that its key has signed{why}."
+    elif failing is not None and log.failing_reason == FULL:
+        kind, summary, since, next_ = "unreadable-log", f"{name} is not read", failing, _FULL_NEXT
+        sentence = f"Since {say_time(since)} it should be read, and is not{why}."
     elif log.failing_reason in ("", TRANSPORT) and (is_stale or (failing is not None and log.last_contact_ms is None)):
         kind, summary, next_ = "unreachable", f"{name} does not answer", _UNREACHABLE_NEXT
         sentence = f"{name} has not answered since {say_time(since)}{why}."
@@ -320,6 +325,7 @@ _KEY_NEXT = (
     "Compare the key and the origin in monitor.toml with those that the log's operator publishes. If they are right, "
     "somebody else answers in the log's place. Nothing is read meanwhile."
 )
+_FULL_NEXT = "Make a second monitor for further logs: `ctlog-monitor init FOLDER`. The others are read on here."
 _NO_HEAD_NEXT = "Wait for a minute. If it stays so, the log does not answer, or not with this key: that is told then."
 _SILENT_NEXT = "Ask its operator whether the log has ended. If so, see where its CAs log now, and follow that log."
 _BEHIND_NEXT = "Until it is read to its end, certificates may stand there of which nobody was told. It goes on."

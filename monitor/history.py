@@ -29,6 +29,8 @@ from monitor.claims import MAX_LOGS, RECORD_SIZE, Claim, label_key, parse_claim
 from monitor.history_files import Names, Run, map_file, merged, replace_file, sort_records, write_at
 
 VERSION = 1
+FULL = "history-full"
+"""The reason of the StoreError for a log that has no place in the history any more."""
 TAIL_RECORDS = 1 << 17
 """Records that are kept in memory, unsorted on disk: 5 MB each."""
 FAN_IN = 8
@@ -63,6 +65,7 @@ class History:
         self._fan_in = fan_in
         self._lock = threading.Lock()  # over the manifest; held for a moment only
         self._logs: list[str] = []
+        self._numbers: dict[bytes, int] = {}
         self._runs: tuple[Run, ...] = ()
         self._next = 1
         self._tail_name = ""
@@ -81,15 +84,21 @@ class History:
     # Writing --------------------------------------------------------------------------------------------------------
 
     def log_number(self, log_id: bytes) -> int:
-        """The number by which records name a log; a new one is stored at once. Raises StoreError past 128 logs."""
-        name = log_id.hex()
-        if name not in self._logs:
-            if len(self._logs) == MAX_LOGS:
-                raise StoreError(f"a history holds {MAX_LOGS} logs", reason="history-full")
+        """The number by which records name a log; a new one is stored at once. Raises StoreError, `FULL`."""
+        number = self._numbers.get(log_id)
+        if number is None:
+            self.check_room(log_id)
+            number = len(self._logs)
             with self._lock:
-                self._save([*self._logs, name])
-                self._logs = [*self._logs, name]
-        return self._logs.index(name)
+                self._save([*self._logs, log_id.hex()])
+                self._logs = [*self._logs, log_id.hex()]
+            self._numbers[log_id] = number
+        return number
+
+    def check_room(self, log_id: bytes) -> None:
+        """Raises StoreError, `FULL`, for a log that is one too many."""
+        if log_id not in self._numbers and len(self._logs) >= MAX_LOGS:
+            raise StoreError(f"the history has room for {MAX_LOGS:,} logs, ended ones included", reason=FULL)
 
     def log_id(self, number: int) -> bytes:
         """The inverse of `log_number`."""
@@ -276,6 +285,7 @@ class History:
             value = json.loads(path.read_bytes())
             version = value["version"], value["labels"]
             self._next, self._tail_name, self._logs = value["next"], value["tail"], list(value["logs"])
+            self._numbers = {bytes.fromhex(name): number for number, name in enumerate(self._logs)}
             rows = [(name, level, count) for name, level, count in value["runs"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path} is damaged: {error}; {_ANEW}", reason="history-damaged") from error

@@ -464,8 +464,8 @@ static int collect(PyObject *leaf, PyObject *glance, uint32_t issuer, const uint
     memset(rest + 16, 0, 6);
     if (has_key) memcpy(rest + 16, digest, 6);
     put(rest + 22, logged, 4);
-    rest[26] = (uint8_t)(c->log | (size > 11 && data[11] == 1 ? 128 : 0));
-    rest[27] = (uint8_t)(index >> 32), put(rest + 28, index & 0xffffffff, 4);
+    rest[26] = (uint8_t)((c->log & 127) | (size > 11 && data[11] == 1 ? 128 : 0));
+    rest[27] = (uint8_t)(c->log >> 7 << 4 | (index >> 32 & 15)), put(rest + 28, index & 0xffffffff, 4);
     uint64_t key = 0;
     for (Py_ssize_t i = 0; i < labels; i++) {
         PyObject *label = PyTuple_GetItem(part[4], i);

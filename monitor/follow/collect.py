@@ -14,7 +14,7 @@ from ctlog.merkle.hashing import hash_messages
 from ctlog.merkle.tree import HASH_SIZE
 from ctlog.tn.labels import ONE
 from ctlog.x509.der import SEQUENCE, UTC_TIME, children, expect, read_time
-from monitor.claims import hint, label_key, pack_rest, seconds, spki_key
+from monitor.claims import MAX_INDEX, hint, label_key, pack_place, pack_rest, seconds, spki_key
 from monitor.glance import Glance
 from monitor.holder import holder_name, normalise, telling_part
 from monitor.hot import HOT
@@ -47,8 +47,11 @@ class Collector:
     ) -> bytes:
         """The records of the entries from `lo` on, one behind the other. `log`, `issuers`: numbers of this history.
 
-        An entry that no parser accepts has a record for each of its labels, without times and key.
+        An entry that no parser accepts has a record for each of its labels, without times and key. Raises
+        MalformedError for indexes that no record holds: a log that says to have so many entries lies.
         """
+        if lo + len(leaves) > MAX_INDEX:
+            raise MalformedError(f"a log has no more than {MAX_INDEX:,} entries", field="index")
         keys = hash_messages([glance[3] for glance in glances])
         if HOT is not None:
             found: bytes
@@ -80,10 +83,8 @@ class Collector:
             late += logged - before > LATE_S
             at = (index - lo) * HASH_SIZE
             digest = keys[at : at + HASH_SIZE] if spki else _NO_KEY
-            rest = pack_rest(
-                before, after, issuer, holder, digest[:6], logged, log | 128 if leaf[11:12] == b"\1" else log,
-                index >> 32, index & _U32,
-            )  # fmt: skip
+            where = pack_place(log, leaf[11:12] == b"\1", index)
+            rest = pack_rest(before, after, issuer, holder, digest[:6], logged, *where)
             name = 0
             for label in labels:
                 kind, value = label

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from ctlog.tn.labels import ONE, PREFIX, REFERENCE, SPC, UNINDEXABLE, Label, claim_labels, labels_holding
 from ctlog.tn.numbers import NumberRange
 from monitor.claims import (
+    MAX_INDEX,
+    MAX_LOGS,
     RECORD_SIZE,
     Claim,
     format_claim,
@@ -21,7 +23,7 @@ u32 = st.integers(0, 0xFFFFFFFF)
 seconds_ms = u32.map(lambda value: value * 1000)
 claims = st.builds(
     Claim, st.integers(0, (1 << 64) - 1), seconds_ms, seconds_ms, u32, u32, st.binary(min_size=6, max_size=6),
-    seconds_ms, st.integers(0, 127), st.booleans(), st.integers(0, (1 << 40) - 1),
+    seconds_ms, st.integers(0, MAX_LOGS - 1), st.booleans(), st.integers(0, MAX_INDEX - 1),
 )  # fmt: skip
 digits = st.text("0123456789", min_size=1, max_size=15)
 
@@ -31,6 +33,13 @@ def test_comes_back(claim):
     record = format_claim(claim)
     assert len(record) == RECORD_SIZE
     assert parse_claim(record) == claim
+
+
+def test_the_first_128_logs_are_written_as_they_were_when_there_was_room_for_128():
+    """Records of before are read as they were meant."""
+    record = format_claim(Claim(7, 0, 0, 1, 2, bytes(6), 0, 127, True, (1 << 36) - 1))
+    assert record[34:] == bytes.fromhex("ff0fffffffff")
+    assert format_claim(Claim(7, 0, 0, 1, 2, bytes(6), 0, 128, False, 0))[34:] == bytes.fromhex("001000000000")
 
 
 @given(claims, claims)

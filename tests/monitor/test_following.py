@@ -7,12 +7,15 @@ import pytest
 
 from ctlog.errors import StoreError, TransportError, UsageError
 from monitor import following as module
+from monitor import history
 from monitor.catalogue import LogSpec
+from monitor.checkup import unbegun_row
 from monitor.follow.begin import FIRST
 from monitor.follow.followed import ENTRIES, TILES
 from monitor.follow.misbehaviour import Accuser
 from monitor.follow.watch import Found, Pace
 from monitor.following import Following, Progress, describe
+from monitor.health import HOUR_MS, Vitals, troubles
 from tests.cert_sim import ROGUE, CertSim
 from tests.monitor_kit import Memory
 
@@ -109,6 +112,27 @@ async def test_one_that_cannot_be_reached_keeps_nobody_from_the_other(two, monke
     two.unreachable.clear()
     one.add(700)
     await two.caught_up(one)
+
+
+async def test_a_log_for_which_the_history_has_no_place_is_said_and_told_and_stops_no_other(two, monkeypatch):
+    """And the state is not said to fail: nothing is wrong with the disk."""
+    monkeypatch.setattr(module, "RESTART_S", 0.01)
+    one, other = two.sims.values()
+    monkeypatch.setattr(history, "MAX_LOGS", 1)
+    failures = []
+    two.following._store_fails = lambda sentence: failures.append(sentence) if sentence else None
+    two.memory.kit.history.log_number(other.policy.key.log_id)
+    other.add(123)
+    await two.following.reconcile(two.specs())
+    await two.caught_up(other)
+    await two.until(lambda: any(log == one.origin for _, log, _ in two.said))
+    waiting = await two.memory.state.logs.unbegun()
+    assert list(waiting) == [one.policy.key.log_id]
+    row = unbegun_row(two.specs()[one.policy.key.log_id], waiting[one.policy.key.log_id])
+    (found,) = troubles(10**13 + HOUR_MS, Vitals(logs=[row]))
+    assert (found.kind, found.summary, found.is_young) == ("unreadable-log", f"{one.origin} is not read", False)
+    assert "room for 1 logs" in found.reason
+    assert failures == []
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), StoreError("full", reason="disk-full"), UsageError("?")])

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from ctlog.errors import StoreError
 from ctlog.tn.labels import ONE, Label
+from monitor import history as history_module
 from monitor import history_files as files
 from monitor.claims import RECORD_SIZE, Claim, format_claim, label_key, numbers_between
-from monitor.history import History, make_history
+from monitor.history import FULL, History, make_history
 
 
 def claim(number, index=0, **changes):
@@ -52,10 +53,29 @@ def test_logs_have_numbers_that_stay(folder):
     history = History(folder)
     assert history.log_number(bytes([6]) * 32) == 1
     assert history.log_id(0) == bytes([5]) * 32
-    for at in range(7, 7 + 126):
-        history.log_number(bytes([at]) * 32)
-    with pytest.raises(StoreError, match="128 logs"):
-        history.log_number(bytes(32))
+    history.close()
+
+
+def test_many_logs_and_one_too_many(folder, monkeypatch):
+    """Logs that ended keep their numbers, for their claims are kept. Here there is room for 300."""
+    monkeypatch.setattr(history_module, "MAX_LOGS", 300)
+    history = History(folder)
+    logs = [number.to_bytes(32, "big") for number in range(300)]
+    for at, log_id in enumerate(logs):
+        number = history.log_number(log_id)
+        history.append(format_claim(claim(7, at, log=number)))
+    history.flush()
+    for _ in range(2):
+        with pytest.raises(StoreError, match="300 logs") as caught:
+            history.log_number(bytes([9]) * 32)
+        assert caught.value.reason == FULL
+    history.close()
+    history = History(folder)
+    claims = history.lookup(Label(ONE, "7"))
+    assert [(history.log_id(each.log), each.log_index) for each in sorted(claims, key=lambda each: each.log_index)] == [
+        (log_id, at) for at, log_id in enumerate(logs)
+    ]
+    assert history.log_number(logs[299]) == 299
 
 
 def test_names_have_numbers_that_stay(folder):

@@ -12,15 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctlog import issuance
+from ctlog.errors import MalformedError
 from ctlog.tn.labels import ONE, PREFIX, Label
 from ctlog.tn.numbers import NumberRange, TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
 from ctlog.x509.der import format_tlv
 from monitor import watchlist as watching
+from monitor.claims import MAX_INDEX, MAX_LOGS, parse_claim
 from monitor.entry import look, look_at
 from monitor.follow import collect
 from monitor.follow.collect import Collector
 from monitor.glance import Glance, Glancer
+from monitor.history_files import split_records
 from monitor.holder import holder_name, normalise, telling_part
 from monitor.hot import HOT
 from monitor.items import NUMBER, RANGE, Group, Item
@@ -145,7 +148,9 @@ def test_an_error_in_python_comes_through():
 # Records --------------------------------------------------------------------------------------------------------------
 
 
-def both_records(made: list[bytes], *, lo: int = 7, issuers: list[int] | None = None) -> tuple[bytes, int]:
+def both_records(
+    made: list[bytes], *, lo: int = 7, issuers: list[int] | None = None, log: int = 5
+) -> tuple[bytes, int]:
     """The records of these leaves; the same from both, and as many that were logged late."""
     glancer = Glancer()
     glances = look_at(glancer, made)
@@ -155,7 +160,7 @@ def both_records(made: list[bytes], *, lo: int = 7, issuers: list[int] | None = 
         collector = Collector(lambda name, names=names: names.setdefault(name, len(names)))
         before, collect.HOT = collect.HOT, hot
         try:
-            records = collector.records(5, lo, made, glances, issuers or list(range(len(made))))
+            records = collector.records(log, lo, made, glances, issuers or list(range(len(made))))
         finally:
             collect.HOT = before
         results.append((records, collector.late))
@@ -168,6 +173,23 @@ def test_records_of_real_certificates():
     made = [leaf_of(der) for der in (*sample(900), *odd())]
     records, _ = both_records(made, lo=(1 << 32) - 100)
     assert len(records) >= 80 * len(made)
+
+
+@given(st.sampled_from([0, 127, 128, 255, 256, MAX_LOGS - 1]), st.integers(0, MAX_INDEX - 2))
+def test_records_of_any_place(log, lo):
+    """No log's index runs over into the number of another."""
+    leaf = leaf_of(GOOD.certificate_for(number_leaf([TelephoneNumber("12025550123")])))
+    records, _ = both_records([leaf, leaf], lo=lo, log=log)
+    claims = [parse_claim(record) for record in split_records(records)]
+    assert {(each.log, each.log_index, each.is_precertificate) for each in claims} == {
+        (log, lo, False), (log, lo + 1, False)
+    }  # fmt: skip
+
+
+def test_a_log_that_says_to_have_more_entries_than_any_is_not_recorded_as_another():
+    leaf = leaf_of(GOOD.certificate_for(number_leaf([TelephoneNumber("12025550123")])))
+    with pytest.raises(MalformedError, match="no more than"):
+        both_records([leaf, leaf], lo=MAX_INDEX - 1)
 
 
 @given(lists, st.binary(max_size=40), st.integers(0, (1 << 64) - 1))
