@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
-from ctlog.cli.ca_logs import FILE, NEW_FILE, LogOptions, log_options, now_ms, policy, reading
+from ctlog.cli.ca_logs import LogOptions, log_options, now_ms, policy, reading
 from ctlog.cli.files import read_one_certificate
 from ctlog.cli.many import ManyCommand
 from ctlog.cli.new_file import check_new, write_new
+from ctlog.cli.options import FILE, NEW_FILE
 from ctlog.cli.output import json_option, say, say_error, say_json, when
 from ctlog.cli.program import LazyGroup
 from ctlog.errors import CtlogError, MalformedError, UsageError

@@ -13,8 +13,6 @@ import click
 
 from ctlog.cli.ca import pem, scope, typed
 from ctlog.cli.ca_logs import (
-    FILE,
-    NEW_FILE,
     LogOptions,
     authority_options,
     log_options,
@@ -24,6 +22,7 @@ from ctlog.cli.ca_logs import (
 )
 from ctlog.cli.many import ManyCommand
 from ctlog.cli.new_file import check_new, write_new
+from ctlog.cli.options import FILE, NEW_FILE
 from ctlog.cli.output import json_option, say_error, say_json, when
 from ctlog.cli.program import COULD_NOT
 from ctlog.errors import RefusedError, UsageError

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import click
 
 from ctlog.cli.ca import pem
-from ctlog.cli.ca_logs import FILE, LogOptions, authority_options, log_options, now_ms, open_authority, open_logs
+from ctlog.cli.ca_logs import LogOptions, authority_options, log_options, now_ms, open_authority, open_logs
 from ctlog.cli.many import ManyCommand
 from ctlog.cli.new_file import check_folder, keep_new
+from ctlog.cli.options import FILE
 from ctlog.cli.output import json_option, progress, say, say_error, say_json
 from ctlog.cli.program import COULD_NOT, GOOD, NO
 from ctlog.errors import UsageError

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import click
 
 from ctlog.cli.files import read_certificates
+from ctlog.cli.options import FILE, options_as, with_options
 from ctlog.cli.output import say_error
 from ctlog.errors import CtlogError, TransportError, UsageError
 
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from ctlog.client.several import Several, SubmissionPolicy
     from ctlog.issuance import Authority
     from ctlog.wire.rfc6962 import LogKey
-
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
 _DESCRIBE_S = 10
 _CLOSE_S = 3.0
@@ -50,7 +48,7 @@ def now_ms() -> int:
 
 def authority_options(command: F) -> F:
     """--ca, --ca-key, --precert-signer, --precert-signer-key."""
-    for option in reversed((
+    return with_options(command, (
         click.option("--ca", required=True, type=FILE, metavar="PEM", help="The CA's certificate and, after it, those "
                      "above it."),
         click.option("--ca-key", type=FILE, metavar="PEM", help="The CA's private key.  [default: CA-key.pem beside "
@@ -58,9 +56,7 @@ def authority_options(command: F) -> F:
         click.option("--precert-signer", type=FILE, metavar="PEM", help="A certificate of the CA's that signs "
                      "precertificates in its place (RFC 6962 section 3.1)."),
         click.option("--precert-signer-key", type=FILE, metavar="PEM", help="Its private key.  [default: as for --ca]"),
-    )):  # fmt: skip
-        command = option(command)
-    return command
+    ))  # fmt: skip
 
 
 def open_authority(certificates: Path, key_file: Path | None, above: Authority | None = None) -> Authority:
@@ -103,16 +99,7 @@ class LogOptions(NamedTuple):
 
 def log_options(command: F) -> F:
     """The options of `LogOptions`; the command gets one argument `logs` of that type."""
-
-    def gathered(**values: Any) -> Any:
-        values["logs"] = LogOptions(*(values.pop(name) for name in LogOptions._fields))
-        return command(**values)
-
-    gathered.__doc__ = command.__doc__
-    gathered.__name__ = command.__name__
-    gathered.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
-    wrapped: Any = gathered
-    for option in reversed((
+    return options_as(command, "logs", LogOptions, (
         click.option("--log", "logs", multiple=True, metavar="URL ...", help="A log to submit to. Its key is asked of "
                      "itself, and it counts as an operator of its own: for a first try."),
         click.option("--log-list", type=FILE, metavar="JSON", help="The logs of this list that take certificates now, "
@@ -127,10 +114,7 @@ def log_options(command: F) -> F:
                      help="How long logs are waited for."),
         click.option("--grace", default=0.5, show_default=True, type=click.FloatRange(0), metavar="SECONDS",
                      help="How long further logs are waited for once there are enough SCTs."),
-    )):  # fmt: skip
-        wrapped = option(wrapped)
-    result: F = wrapped
-    return result
+    ))  # fmt: skip
 
 
 class Target(NamedTuple):

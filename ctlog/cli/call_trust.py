@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from ctlog.cli.options import FILE, options_as
 from ctlog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ctlog.client.log_list_file import LogListFile
 
 MAX_LIST_AGE_DAYS = 70
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,16 +74,7 @@ class TrustOptions(NamedTuple):
 
 def trust_options(command: F) -> F:
     """The options of `TrustOptions`; the command gets one argument `trusted` of that type."""
-
-    def gathered(**values: Any) -> Any:
-        values["trusted"] = TrustOptions(*(values.pop(name) for name in TrustOptions._fields))
-        return command(**values)
-
-    gathered.__doc__ = command.__doc__
-    gathered.__name__ = command.__name__
-    gathered.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
-    wrapped: Any = gathered
-    for option in reversed((
+    return options_as(command, "trusted", TrustOptions, (
         click.option("--roots", multiple=True, required=True, type=FILE, metavar="PEM ...", help="CA certificates "
                      "that may anchor a caller's certificate."),
         click.option("--log-list", type=FILE, metavar="FILE", help="The list of logs; its signature is FILE.sig."),
@@ -102,7 +93,4 @@ def trust_options(command: F) -> F:
                      "SCT may be ahead of this machine's clock."),
         click.option("--max-list-age", default=MAX_LIST_AGE_DAYS, show_default=True, metavar="DAYS", help="A log list "
                      "older than this is stale: such calls are neither passed nor failed."),
-    )):  # fmt: skip
-        wrapped = option(wrapped)
-    result: F = wrapped
-    return result
+    ))  # fmt: skip

@@ -7,14 +7,13 @@ from pathlib import Path
 import click
 
 from ctlog.cli.files import read_key
+from ctlog.cli.options import FILE
 from ctlog.cli.output import json_option, say, say_json
 from ctlog.errors import UsageError
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command("verify-evidence")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.option("--key", "key_text", metavar="KEY", help="The log's key, from a source that you trust.")
 @json_option
 def verify_evidence(file: Path, key_text: str | None, as_json: bool) -> int:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ctlog.cli.options import FILE
 from ctlog.cli.output import json_option, say, say_json, when
 from ctlog.errors import MalformedError, UsageError
 
 if TYPE_CHECKING:
     from ctlog.client.log_list import LogList
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW = click.Path(dir_okay=False, path_type=Path)
 _STATES = ("pending", "qualified", "usable", "readonly", "retired", "rejected")
 _MEMBERS = ("description", "log_id", "key", "mmd", "submission_url", "monitoring_url", "temporal_interval")
@@ -66,7 +66,7 @@ def add(file: Path, where: str, operator: str, state: str, since: str | None) ->
 
 
 @log_list.command(name="state")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.argument("log_id", metavar="LOG-ID")
 @click.argument("name", type=click.Choice(_STATES))
 @click.option("--since", metavar="TIME", help="From when on (RFC 3339), which may be ahead; default: now.")
@@ -83,8 +83,8 @@ def change_state(file: Path, log_id: str, name: str, since: str | None) -> int:
 
 
 @log_list.command()
-@click.argument("file", type=_FILE)
-@click.option("--key", "key_file", required=True, type=_FILE, help="The private key that signs: PEM, unencrypted.")
+@click.argument("file", type=FILE)
+@click.option("--key", "key_file", required=True, type=FILE, help="The private key that signs: PEM, unencrypted.")
 def sign(file: Path, key_file: Path) -> int:
     """Date FILE now, and sign it into FILE.sig: Ed25519, ECDSA on P-256 or RSA, as the key is."""
     value = _read(file)
@@ -99,8 +99,8 @@ def sign(file: Path, key_file: Path) -> int:
 
 
 @log_list.command()
-@click.argument("file", type=_FILE)
-@click.option("--key", "key_file", type=_FILE, help="The public key that must have signed it: PEM.")
+@click.argument("file", type=FILE)
+@click.option("--key", "key_file", type=FILE, help="The public key that must have signed it: PEM.")
 @json_option
 def show(file: Path, key_file: Path | None, as_json: bool) -> int:
     """Show the logs in FILE and their states. With --key, only if FILE.sig is a signature by that key."""

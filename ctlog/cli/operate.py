@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ctlog.cli.many import ManyCommand
+from ctlog.cli.options import FILE
 from ctlog.cli.output import json_option, say, say_error, say_json, when
 from ctlog.cli.roots import say_added
 from ctlog.errors import UsageError
@@ -20,14 +21,13 @@ if TYPE_CHECKING:
     from ctlog.folder import Folder
 
 _DIR = click.Path(file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(cls=ManyCommand)
 @click.argument("directory", type=_DIR, metavar="DIR")
 @click.option("--origin", required=True, metavar="NAME", help="The log's name: host[/path], such as log.example/2027. "
               "It is in every signature, so it can never change.")
-@click.option("--roots", multiple=True, type=_FILE, metavar="PEM ...", help="CA certificates to accept as roots.")
+@click.option("--roots", multiple=True, type=FILE, metavar="PEM ...", help="CA certificates to accept as roots.")
 @click.option("--domain", default="us-shaken", show_default=True, metavar="WORD", help="Their trust domain.")
 @click.option("--head-store", default="", metavar="PATH", help="Where the signed head is kept: outside of DIR, never "
               "restored from a backup.  [default: DIR.heads.sqlite, beside DIR]")

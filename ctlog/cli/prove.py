@@ -10,18 +10,17 @@ import click
 
 from ctlog.cli.files import GivenKey, read_certificates, read_key, read_one_certificate
 from ctlog.cli.many import ManyCommand
+from ctlog.cli.options import FILE
 from ctlog.cli.output import say, say_error, say_json, when
 from ctlog.errors import CtlogError, Misbehaviour
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command(cls=ManyCommand)
-@click.argument("certificate", type=_FILE, metavar="CERT")
+@click.argument("certificate", type=FILE, metavar="CERT")
 @click.option("--log", "where", required=True, metavar="URL", help="The log's monitoring URL, or its folder.")
 @click.option("--key", "key_text", required=True, metavar="KEY", help="The log's key, not taken from the log itself: "
               "PEM, base64, note verifier key, or a file with one.")
-@click.option("--intermediates", multiple=True, type=_FILE, metavar="PEM ...", help="The issuer's certificate; without "
+@click.option("--intermediates", multiple=True, type=FILE, metavar="PEM ...", help="The issuer's certificate; without "
               "it, the log's copy is used.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Where to write "
               "the proof; without it, standard output.")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ctlog.cli.options import FILE
 from ctlog.cli.output import json_option, say, say_error, say_json, when
 
 if TYPE_CHECKING:
     from ctlog.roots import Added, Record
 
 _DIR = click.Path(file_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _RELOAD = "A running log reads them when it gets SIGHUP."
 
 
@@ -29,7 +29,7 @@ def roots() -> None:
 
 @roots.command()
 @click.argument("directory", type=_DIR, metavar="DIR")
-@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="PEM...")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="PEM...")
 @click.option("--domain", required=True, metavar="WORD", help="The trust domain, such as us-shaken or rcs.")
 @json_option
 def add(directory: Path, files: tuple[Path, ...], domain: str, as_json: bool) -> int:

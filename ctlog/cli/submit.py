@@ -14,6 +14,7 @@ import click
 
 from ctlog.cli.files import GivenKey, read_certificates, read_key
 from ctlog.cli.many import ManyCommand
+from ctlog.cli.options import FILE
 from ctlog.cli.output import json_option, progress, say, say_error, say_json, when
 from ctlog.cli.places import state_folder
 from ctlog.errors import MalformedError, UsageError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ctlog.client.submit import Logged, Outcome
     from ctlog.wire.rfc6962 import LogKey
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class _Input(NamedTuple):
@@ -36,8 +36,8 @@ class _Input(NamedTuple):
 
 @click.command(cls=ManyCommand)
 @click.argument("url")
-@click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
-@click.option("--intermediates", multiple=True, type=_FILE, metavar="PEM ...", help="CA certificates for the chains.")
+@click.argument("files", nargs=-1, required=True, type=FILE, metavar="FILE...")
+@click.option("--intermediates", multiple=True, type=FILE, metavar="PEM ...", help="CA certificates for the chains.")
 @click.option("--key", "key_text", metavar="KEY", help="The log's key: PEM, base64, or a file with it. Without "
               "it, the key that the log itself publishes is believed.")
 @click.option("--at-once", default=64, show_default=True, type=click.IntRange(1, 1024),

@@ -10,6 +10,7 @@ import click
 
 from ctlog.cli.files import read_certificates, read_key, read_one_certificate
 from ctlog.cli.many import ManyCommand
+from ctlog.cli.options import FILE
 from ctlog.cli.output import json_option, say, say_error, say_json, when
 from ctlog.cli.places import state_folder
 from ctlog.errors import CtlogError, MalformedError, Misbehaviour, StoreError, TransportError, UsageError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from ctlog.wire.checkpoint import SignedHead
     from ctlog.wire.rfc6962 import LogKey
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _TRIES = 3
 
 
@@ -35,13 +35,13 @@ class _Seen(NamedTuple):
 
 
 @click.command(cls=ManyCommand)
-@click.argument("certificate", type=_FILE, metavar="CERT")
+@click.argument("certificate", type=FILE, metavar="CERT")
 @click.option("--log", "where", metavar="URL", help="The log's monitoring URL, or its folder.")
-@click.option("--proof", type=_FILE, metavar="FILE", help="Instead of --log: a proof that `ctlog prove` made; nothing "
+@click.option("--proof", type=FILE, metavar="FILE", help="Instead of --log: a proof that `ctlog prove` made; nothing "
               "is fetched.")
 @click.option("--key", "key_text", required=True, metavar="KEY", help="The log's key, not taken from the log itself: "
               "PEM, base64, note verifier key, or a file with one.")
-@click.option("--intermediates", multiple=True, type=_FILE, metavar="PEM ...", help="The issuer's certificate; without "
+@click.option("--intermediates", multiple=True, type=FILE, metavar="PEM ...", help="The issuer's certificate; without "
               "it, the log's copy is used.")
 @json_option
 def verify(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctlog import __version__
-from ctlog.cli.call_trust import FILE, TrustOptions, trust_options
+from ctlog.cli.call_trust import TrustOptions, trust_options
 from ctlog.cli.many import ManyCommand
+from ctlog.cli.options import FILE
 from ctlog.cli.output import json_option, say, say_json
 from ctlog.cli.program import COULD_NOT, GOOD, NO
 from ctlog.errors import UsageError

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ctlog import __version__
-from ctlog.cli.call_trust import FILE, TrustOptions, trust_options
+from ctlog.cli.call_trust import TrustOptions, trust_options
 from ctlog.cli.files import read_certificates
 from ctlog.cli.many import ManyCommand
+from ctlog.cli.options import FILE
 from ctlog.cli.output import say_error
 from ctlog.errors import CtlogError, UsageError
 

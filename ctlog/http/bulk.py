@@ -28,7 +28,7 @@ CALLS = ("add-chain", "add-pre-chain")
 
 STREAMS = 16  # conversations at once ...
 STREAMS_OF_ONE = 4  # ... and of one source, or whoever lets a few lie idle keeps everybody else out
-GIVE_WAY_S = 5.0  # a conversation that has had nothing logged for so long gives its place to one that has none
+GIVE_WAY_S = 5.0  # a conversation that has had nothing new logged for so long gives its place to one that has none
 WINDOW_LINES = 1024  # of one conversation, in work: what 4,000 a second need when an answer takes a quarter of one
 WINDOW_BYTES = 4 << 20  # the same; one line may be longer than that only where the limit of a submission is
 GROUP = 64  # lines that take their steps together
@@ -67,8 +67,8 @@ class Bulk:
     def _make_room(self, source: str) -> None:
         """For one conversation more, of this source. Raises BusyError.
 
-        Whoever holds conversations without having anything logged, with refused lines or with none, would keep out
-        those who have: the one that has been idle longest ends for them.
+        Whoever holds conversations without having anything new logged, with refused lines, with the same ones again and
+        again, or with none, would keep out those who have: the one that has been idle longest ends for them.
         """
         going = [each for each in self._conversations if not each.ending]
         own = [each for each in going if source_key(each.source) == source]
@@ -79,7 +79,7 @@ class Bulk:
         longest = max(going, key=_Conversation.idle_s)
         if longest.idle_s() < GIVE_WAY_S:
             raise BusyError("as many bulk submissions are under way as the log takes at once", retry_after_s=5)
-        longest.end(BusyError("nothing of this bulk submission was logged for a while, and another needs its place"))
+        longest.end(BusyError("this bulk submission had nothing new logged for a while, and another needs its place"))
 
     async def _converse(self, call: Call, name: str, sink: Sink) -> None:
         conversation = _Conversation(self._submissions, call.source, name, sink)
@@ -114,7 +114,9 @@ class _Conversation:
         """Why nothing more is read."""
         self._reading: asyncio.Task[None] | None = None
         self._useful_at = time.monotonic()
-        """When it began, or a line of it was logged the last time."""
+        """When it began, or a line of it became a new entry the last time."""
+        self._fruitless = False
+        """Since then, did any of its lines end otherwise: refused, or logged already?"""
 
     @property
     def ending(self) -> bool:
@@ -122,8 +124,11 @@ class _Conversation:
         return self._ending is not None
 
     def idle_s(self) -> float:
-        """For how many seconds it has had nothing logged, and nothing in work that may yet be."""
-        return 0.0 if self._tasks else time.monotonic() - self._useful_at
+        """For how many seconds it has had nothing new logged.
+
+        0 while its lines are in work and none has come to nothing: that may be the log's own slowness.
+        """
+        return 0.0 if self._tasks and not self._fruitless else time.monotonic() - self._useful_at
 
     async def run(self, groups: AsyncIterator[list[Line]], line_s: float) -> None:
         """Read, answer, and say how many of each there were; a line may take `line_s` to arrive.
@@ -195,12 +200,12 @@ class _Conversation:
                 planned.append(self._submissions.plan(self.source, body, self._name))
                 numbers.append(number)
             except Exception as refusal:
-                self._tell(number, refusal)
+                self._tell(number, refusal, False)
         if not planned:
             return
 
-        def tell(at: int, outcome: bytes | Exception) -> None:
-            self._tell(numbers[at], outcome)
+        def tell(at: int, outcome: bytes | Exception, new: bool) -> None:
+            self._tell(numbers[at], outcome, new)
 
         self._lines += len(group)
         self._bytes += _size(group)
@@ -216,10 +221,12 @@ class _Conversation:
             self.end(error)
         self._changed.set()
 
-    def _tell(self, number: int, outcome: bytes | Exception) -> None:
+    def _tell(self, number: int, outcome: bytes | Exception, new: bool) -> None:
+        self._fruitless = not new
+        if new:
+            self._useful_at = time.monotonic()
         if isinstance(outcome, bytes):
             self._accepted += 1
-            self._useful_at = time.monotonic()
             self._out.append(b'{"line":%d,"status":200,%b\n' % (number, outcome[1:]))
         else:
             self._refused += 1

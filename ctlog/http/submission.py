@@ -49,8 +49,8 @@ Admit = Callable[[Sequence[bytes], EntryType, int], Planned]
 """(chain as DER, kind, now in ms) -> what may be logged. Raises MalformedError, RefusedError."""
 
 
-Tell = Callable[[int, bytes | Exception], None]
-"""(which submission, its SCT as JSON or why there is none)."""
+Tell = Callable[[int, bytes | Exception, bool], None]
+"""(which submission, its SCT as JSON or why there is none, whether that is a new entry of the log)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +160,10 @@ class Submissions:
             except Exception as error:
                 paid.give_back()
                 self._refused(name, error)
-                tell(at, error)
+                tell(at, error, False)
             else:
                 self._metrics.accepted(name, new)
-                tell(at, answer)
+                tell(at, answer, new)
             waiting -= 1
             if not waiting and not through.done():
                 through.set_result(None)
@@ -178,7 +178,7 @@ class Submissions:
                     paid, place = await self._enter(planned[at].pending)
                 except Exception as error:
                     self._refused(name, error)
-                    tell(at, error)
+                    tell(at, error, False)
                 else:  # no task for each: what remains to be done takes no waiting
                     waiting += 1
                     place.add_done_callback(partial(sequenced, at, paid))

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -253,21 +252,18 @@ def test_two_scts_of_one_log_are_both_proven(log: SmallLog, capsys: pytest.Captu
     assert capsys.readouterr().out.count("is in the log") == 2
 
 
-def test_a_cold_start_is_fast_and_leaves_the_heavy_libraries_alone(log: SmallLog) -> None:
+def test_a_cold_start_leaves_alone_what_would_make_it_slow(log: SmallLog) -> None:
     command = [sys.executable, "-X", "importtime", "-c", "from ctlog.cli import main; main()", "verify", "3.pem", *LOG]
     env = {**os.environ, "PYTHONPATH": str(Path(ctlog.__file__).parents[1])}
-    best = 9.0
-    for _ in range(5):
-        start = time.perf_counter()
-        ran = subprocess.run(command[:1] + command[3:], capture_output=True, text=True, check=False, env=env)
-        best = min(best, time.perf_counter() - start)
-        assert ran.returncode == 0, ran.stderr
-    traced = subprocess.run(command, capture_output=True, text=True, check=False, env=env).stderr
-    imported = {line.rpartition("|")[2].strip() for line in traced.splitlines()}
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert ran.returncode == 0, ran.stderr
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines() if line.startswith("import time:")}
     assert "ctlog.client.inclusion" in imported
     for heavy in ("aiohttp", "asyncio", "tqdm", "msgspec", "phonenumbers", "prometheus_client", "cryptography.x509"):
         assert heavy not in imported
-    assert best < 0.6  # 0.12 s on an idle machine; wide, because others may use this one
+    ours = {name for name in imported if name.startswith(("ctlog.", "monitor."))}
+    assert not any(name.startswith(("ctlog.http", "ctlog.issuance", "ctlog.sequencer", "monitor.")) for name in ours)
+    assert len(ours) < 50, "36 are enough"
 
 
 def test_the_file_of_the_leaf_may_be_a_chain(log: SmallLog, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -226,8 +226,9 @@ async def test_strangers_and_ended_logs_are_told_before_anything_is_read(tmp_pat
         assert (await log.ask("GET", "bulk/v1/add-chain")).status == 405
 
 
-async def test_conversations_are_counted(log: RunningLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "STREAMS", 1)
+@pytest.mark.parametrize("bound", ["STREAMS", "STREAMS_OF_ONE"], ids=["of all", "of one source"])
+async def test_conversations_are_counted(log: RunningLog, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    monkeypatch.setattr(bulk, bound, 1)
     hold = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
@@ -243,30 +244,15 @@ async def test_conversations_are_counted(log: RunningLog, monkeypatch: pytest.Mo
     assert (await log.ask("POST", "bulk/v1/add-chain", data=b"")).status == 200
 
 
-async def test_one_source_does_not_take_all_conversations(log: RunningLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "STREAMS_OF_ONE", 1)
-    hold = asyncio.Event()
-
-    async def body() -> AsyncIterator[bytes]:
-        yield b"{}\n"
-        await hold.wait()
-
-    async with log.session.post(f"{log.url}bulk/v1/add-chain", data=body()) as first:
-        await first.content.readline()
-        second = await log.ask("POST", "bulk/v1/add-chain", data=b"")
-        assert (second.status, second.json["reason"]) == (503, "busy")
-        hold.set()
-        await first.read()
-    assert (await log.ask("POST", "bulk/v1/add-chain", data=b"")).status == 200
-
-
-async def hold(log: RunningLog, body: bytes, end: asyncio.Event, answers: list[dict[str, Any]]) -> asyncio.Task[None]:
-    """A conversation that says `body` again and again, until `end`; returns when it has its first answer."""
+async def hold(
+    log: RunningLog, body: Callable[[], bytes], end: asyncio.Event, answers: list[dict[str, Any]]
+) -> asyncio.Task[None]:
+    """A conversation that says `body()` again and again, until `end`; returns when it has its first answer."""
     begun = asyncio.Event()
 
     async def again() -> AsyncIterator[bytes]:
         while not end.is_set():
-            yield body
+            yield body() + b"\n"
             await asyncio.sleep(0.02)
 
     async def converse() -> None:
@@ -280,17 +266,20 @@ async def hold(log: RunningLog, body: bytes, end: asyncio.Event, answers: list[d
     return conversation
 
 
-async def test_conversations_that_have_nothing_logged_stop_nobody(
-    log: RunningLog, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("idle", ["refused", "logged already"])
+async def test_conversations_that_have_nothing_new_logged_stop_nobody(
+    log: RunningLog, monkeypatch: pytest.MonkeyPatch, idle: str
 ) -> None:
-    """Four of one address, each with lines that are refused, used to keep that address's CA out for ever."""
+    """Four of one address, each with lines that are refused, or with one that is logged already, used to keep that
+    address's CA out for ever."""
+    again = b"{}" if idle == "refused" else whole(log, log.precertificate())
     monkeypatch.setattr(bulk, "GIVE_WAY_S", 0.3)
     end = asyncio.Event()
     told: list[list[dict[str, Any]]] = [[] for _ in range(bulk.STREAMS_OF_ONE)]
-    useful = whole(log, log.precertificate()) + b"\n"
     holding = []
     for at, answers in enumerate(told):  # the one that is of use is the oldest
-        holding.append(await hold(log, b"{}\n" if at else useful, end, answers))
+        body = (lambda: again) if at else (lambda: whole(log, log.precertificate()))
+        holding.append(await hold(log, body, end, answers))
     early = await log.ask("POST", "bulk/v1/add-pre-chain", data=b"")
     assert (early.status, early.json["reason"]) == (503, "busy")
     await asyncio.sleep(0.5)
@@ -308,7 +297,7 @@ async def test_of_all_places_the_idlest_gives_way(log: RunningLog, monkeypatch: 
     monkeypatch.setattr(bulk, "STREAMS", 1)
     monkeypatch.setattr(bulk, "GIVE_WAY_S", 0.0)
     answers: list[dict[str, Any]] = []
-    holding = await hold(log, b"[]\n", asyncio.Event(), answers)
+    holding = await hold(log, lambda: b"[]", asyncio.Event(), answers)
     assert (await converse(log, b""))[-1] == {"end": True, "accepted": 0, "refused": 0}
     await asyncio.wait_for(holding, 5)
     assert answers[-1]["reason"] == "busy"
@@ -399,9 +388,9 @@ async def test_answers_that_nobody_reads_stop_the_reading(tmp_path: Path, monkey
     most = 0
     tell = bulk._Conversation._tell
 
-    def watched(self: Any, number: int, outcome: Any) -> None:
+    def watched(self: Any, number: int, outcome: Any, new: bool) -> None:
         nonlocal most
-        tell(self, number, outcome)
+        tell(self, number, outcome, new)
         most = max(most, len(self._out))
 
     monkeypatch.setattr(bulk._Conversation, "_tell", watched)
