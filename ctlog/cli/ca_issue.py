@@ -89,8 +89,8 @@ def issue(
     tests --participant-key and --carrier-key vouch instead. A client for whom nobody does gets a certificate that
     monitors warn of.
 
-    A line that is no order is named with its number, and the others go on. Without an id, two orders that say the same
-    are one.
+    A line that is no order is named with its number, and the others go on. By its id an order is known again in another
+    run; without one, by all that it says: a second line that says the same is that order, and a fresh proof a new one.
 
     Run it again after an interruption, of whatever kind, with the same files: nothing is issued twice and nothing is
     lost. What was issued before is handed out again, unless it has ended. The journal knows; without it the same orders
