@@ -221,6 +221,9 @@ class _Gathering:
         answers = self._open[place]
         answers[at] = answer
         logs, policy = self._logs.logs, self._logs.policy
+        if len(answers) == len(logs):
+            self._end(place)
+            return
         silent = [each for each in range(len(logs)) if each not in answers]
         given = [logs[each].operator for each, one in answers.items() if isinstance(one, VerifiedSct)]
         at_best = judge(policy, given + [logs[each].operator for each in silent])
@@ -254,8 +257,10 @@ class _Gathering:
     def _gathered(self, answers: Mapping[int, VerifiedSct | CtlogError], hopeless: str) -> Gathered:
         logs, policy = self._logs.logs, self._logs.policy
         scts = {at: one for at, one in sorted(answers.items()) if isinstance(one, VerifiedSct)}
-        operators = tuple(logs[at].operator for at in scts)
+        operators = tuple([logs[at].operator for at in scts])
         reason = hopeless or judge(policy, operators)
+        if reason == ENOUGH and len(scts) == len(answers):
+            return Gathered(ENOUGH, tuple(scts.values()), operators)
         errors = {logs[at].client.url: one for at, one in sorted(answers.items()) if isinstance(one, CtlogError)}
         willing = [log.operator for at, log in enumerate(logs) if not isinstance(answers.get(at), _REFUSALS)]
         if reason != ENOUGH:

@@ -59,6 +59,7 @@ def subject_key_id(spki: bytes) -> bytes:
     return extension("2.5.29.14", tlv(0x04, key_id(spki)))
 
 
+@lru_cache(64)
 def authority_key_id(identifier: bytes) -> bytes:
     """RFC 5280 section 4.2.1.1: the issuer's key, by the identifier that stands in the issuer's certificate."""
     return extension("2.5.29.35", sequence(tlv(0x80, identifier)))

@@ -70,8 +70,13 @@ def name(**attributes: str) -> bytes:
 
     PrintableString where the characters allow it, else UTF8String (RFC 5280 section 4.1.2.4).
     """
+    return _name(tuple(attributes.items()))
+
+
+@lru_cache(1024)  # the certificates of one holder share theirs
+def _name(attributes: tuple[tuple[str, str], ...]) -> bytes:
     parts = []
-    for key, text in attributes.items():
+    for key, text in attributes:
         if key not in _ATTRIBUTES:
             raise UsageError(f"a name has no attribute {key}; it may have {', '.join(_ATTRIBUTES)}")
         parts.append(attribute(key, text, PRINTABLE_STRING if _PRINTABLE.issuperset(text) else UTF8_STRING))

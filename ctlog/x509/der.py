@@ -125,6 +125,7 @@ def only_child(data: bytes, tag: int, field: str) -> tuple[int, int]:
     return lo, hi
 
 
+@lru_cache(4096)  # there are few tags, and what is issued in bulk has few lengths
 def format_header(tag: int, length: int) -> bytes:
     """Write an identifier octet and a minimal length."""
     if length < 0x80:
