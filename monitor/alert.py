@@ -39,8 +39,8 @@ class Alert:
     """An alert, with the fields under which it is stored.
 
     id: 64 hexadecimal digits. kind: "certificate" or "unreadable". body: the document as JSON. channels: of the item's
-    owner; () for the operator. thread: the issuance, in hexadecimal. issuer: `IssuerId.text`. is_repeat: the owner was
-    told of this issuer, has not answered, and is not told once more.
+    owner; () for the operator. thread: the issuance, in hexadecimal. issuer: `IssuerId.text`, "" where no signature
+    shows him. is_repeat: the owner was told of this issuer, has not answered, and is not told once more.
     """
 
     id: str
@@ -119,7 +119,7 @@ def make_alert(
         log_id=entry.log_id,
         log_index=entry.index,
         proven=entry.proven,
-        issuer=entry.issuer.text,
+        issuer=entry.issuer.text if entry.issuer.is_known else "",
         is_repeat=verdict.to == OWNER and verdict.severity >= S4 and standing == REPORTED,
     )
 

@@ -158,7 +158,7 @@ class Daemon:
         )  # fmt: skip
         self._tasks = Tasks(
             state, self.following, past, lambda: self.watchlist.items(), now_ms, says, self._told,
-            self._writer.operators, lambda: self._next is None,
+            self._writer.operators, lambda: self._next is None, lambda: self.setup.trust,
         )  # fmt: skip
         self._backfill = Backfill(state, self.following, now_ms, says, self._told)
         self._teller = Teller(

@@ -1,9 +1,9 @@
 """Reading some entries again: for items that are newly watched, and where something about old entries changed.
 
 In scope: "enrol" (what history has about new items is looked up, and what it cannot say of whom it concerns; the
-entries are fetched and proven again, and judged for these items), "rejudge" (entries whose key was revoked, or whose
-scope by reference changed), and going on after a restart where it stopped. Out of scope: what is judged
-(`monitor.judge`), and finding out that there is something to do.
+entries are fetched and proven again, and judged for these items), "rejudge" (entries whose key was revoked, whose scope
+by reference changed, or whose issuer's root came to be accepted), and going on after a restart where it stopped. Out of
+scope: what is judged (`monitor.judge`), and finding out that keys or scopes changed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from itertools import islice
 
 from ctlog.errors import CtlogError, StoreError
 from monitor.context import Past, Place
+from monitor.entry import NO_TRUST, Trust
 from monitor.follow.followed import Clock, Says
 from monitor.follow.watch import Found
 from monitor.following import Following
@@ -31,6 +32,10 @@ MAX_VALID = 16_384
 """The same of those that are valid: where there are more, it is told."""
 STEP = 64
 """Entries after which it is stored how far a task is."""
+MAX_UNVOUCHED = 16_384
+"""Entries that are judged again when roots come to be accepted: those of the newest alerts."""
+ROOTS = "roots"
+"""Under which name the state keeps the roots that were accepted when this was done last."""
 MAX_ITEMS = 4096
 """Items of one task."""
 
@@ -46,10 +51,10 @@ class Tasks:
     def __init__(
         self, state: State, following: Following, past: Past, items: Callable[[], Iterable[Item]], now_ms: Clock,
         says: Says, told: Callable[[], None], operators: Callable[[], tuple[str, ...]] = tuple,
-        is_settled: Callable[[], bool] = lambda: True,
+        is_settled: Callable[[], bool] = lambda: True, trust: Callable[[], Trust] = lambda: NO_TRUST,
     ) -> None:  # fmt: skip
         """is_settled: whether all items that were enrolled are among `items`. A task is stored with their enrolment, a
-        moment before they are watched."""
+        moment before they are watched. trust: the roots that are accepted now."""
         self._state = state
         self._following = following
         self._past = past
@@ -59,6 +64,7 @@ class Tasks:
         self._told = told
         self._operators = operators
         self._is_settled = is_settled
+        self._trust = trust
         self._why = ""
         self._waited: set[int] = set()
 
@@ -68,9 +74,27 @@ class Tasks:
         if work:
             await self._state.audits.add_task(REJUDGE, json.dumps({"places": work}).encode(), self._now_ms())
 
+    async def _look_at_roots(self) -> None:
+        """Where roots came to be accepted, judge again what was told of issuers that no signature tied to any: for the
+        same items, as what was there. What is no graver changes the alert, and is not told again."""
+        now = sorted(root.fingerprint.hex() for root in self._trust().roots)
+        stored = await self._state.answers.get_meta(ROOTS)
+        before = json.loads(stored) if stored is not None else now
+        if stored is not None and now == before:
+            return
+        if not set(now) <= set(before):
+            places: dict[tuple[str, int], list[str]] = {}
+            for log_id, index, item in await self._state.alerts.unvouched(limit=MAX_UNVOUCHED):
+                places.setdefault((log_id.hex(), index), []).append(item)
+            work = [(*place, sorted(items)) for place, items in sorted(places.items())]
+            if work:
+                await self._state.audits.add_task(REJUDGE, json.dumps({"places": work}).encode(), self._now_ms())
+        await self._state.answers.put_meta(ROOTS, json.dumps(now).encode())
+
     async def work(self) -> bool:
         """Do what there is to be done; true where something is left for later."""
         left = False
+        await self._look_at_roots()
         for task in await self._state.audits.tasks():
             if task.kind not in (ENROL, REJUDGE):
                 continue  # another part of the monitor does it

@@ -167,6 +167,17 @@ class Alerts:
             lambda connection: [alert_row(row) for row in connection.execute(query, values)]
         )
 
+    async def unvouched(self, *, limit: int) -> list[tuple[bytes, int, str]]:
+        """Where the entries stand of open alerts whose issuer no signature shows, and for which item: (log id, index,
+        item); those of the newest alerts."""
+        query = (
+            "SELECT DISTINCT sightings.log_id, sightings.log_index, alerts.item FROM alerts "
+            "JOIN sightings ON sightings.alert_id = alerts.id WHERE alerts.kind = 'certificate' AND alerts.issuer = '' "
+            "AND alerts.item != '' AND alerts.status NOT IN ('authorised', 'resolved') "
+            "ORDER BY alerts.created_ms DESC LIMIT ?"
+        )
+        return await self._database.read(lambda connection: connection.execute(query, (limit,)).fetchall())
+
     async def wake(self, now_ms: int) -> list[str]:
         """End the snoozes that are over: these alerts are new again, and every channel that had one is reminded."""
 
@@ -232,6 +243,10 @@ def _again(connection: sqlite3.Connection, alert: NewAlert, now_ms: int) -> bool
     if alert.log_index is not None:  # it had been seen where nothing could prove it
         query = "UPDATE alerts SET log_id = ?, log_index = ?, proven = ? WHERE id = ? AND log_index IS NULL"
         connection.execute(query, (alert.log_id, alert.log_index, alert.proven, alert.id))
+    if alert.issuer:  # what is known by now of who issued; how grave it is stays as it was told
+        query = "UPDATE alerts SET issuer = ?, rules = ?, summary = ?, body = ? WHERE id = ? AND issuer = ''"
+        now = (alert.issuer, json.dumps(alert.rules), alert.summary, alert.body, alert.id)
+        connection.execute(f"{query} AND status NOT IN ('authorised', 'resolved')", now)
     query = "UPDATE alerts SET status = ?, summary = ?, body = ?, created_ms = ? WHERE id = ? AND status = ?"
     values = (NEW, alert.summary, alert.body, now_ms, alert.id, RESOLVED)
     if connection.execute(query, values).rowcount != 1:

@@ -127,7 +127,7 @@ class NewAlert:
     answered: str = ""
     """AUTHORISED where an answer given beforehand covers it: it is stored, and nobody is told."""
     issuer: str = ""
-    """Whose certificate it is about (`monitor.entry.IssuerId.text`)."""
+    """Whose certificate it is about (`monitor.entry.IssuerId.text`); "" where no signature shows that."""
     is_repeat: bool = False
     """Its owner was told of this issuer for this item, has not answered, and is not told once more: the alert that told
     him counts it."""

@@ -110,7 +110,8 @@ UPGRADES: dict[int, tuple[str, ...]] = {
         "ALTER TABLE alerts ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE alerts ADD COLUMN repeated_ms INTEGER",
         "UPDATE alerts SET issuer = coalesce(json_extract(CAST(body AS TEXT), '$.issuer.id'), '') "
-        "WHERE kind = 'certificate' AND json_valid(CAST(body AS TEXT))",
+        "WHERE kind = 'certificate' AND json_valid(CAST(body AS TEXT)) AND json_extract(CAST(body AS TEXT), "
+        "'$.issuer.verified')",
         "CREATE INDEX alerts_by_issuer ON alerts (item, issuer, created_ms)",
         "ALTER TABLE authorisations ADD COLUMN is_refusal INTEGER NOT NULL DEFAULT 0",
         "UPDATE meta SET value = CAST(CAST(strftime('%s', 'now') * 1000 AS TEXT) AS BLOB) WHERE key LIKE 'ready:%'",

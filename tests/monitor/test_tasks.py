@@ -1,21 +1,25 @@
 """monitor.tasks: what is newly watched is looked up and proven again; what changed is judged again; none is lost."""
 
+import dataclasses
 import json
 
 import pytest
 
 from ctlog import issuance
-from ctlog.errors import StoreError, TransportError
+from ctlog.errors import StoreError, TransportError, UsageError
 from ctlog.issuance import DAY_MS, Key, Subject
 from monitor import tasks as module
+from monitor.answering import word_of
+from monitor.entry import NO_TRUST
 from monitor.rules.values import Revocations, Revoked
 from monitor.sources import Known
 from monitor.state.rows import OWNER, S1, S2
 from monitor.tasks import ENROL, REJUDGE, Tasks, plan_enrol
 from monitor.watch_file import parse_watch_file
 from monitor.watchlist import Watchlist
-from tests.cert_sim import ROGUE, CertSim
-from tests.monitor_kit import WATCH, Memory, rules_of
+from tests.cert_sim import CA, ROGUE, CertSim
+from tests.monitor_kit import WATCH, Memory, rules_of, trust
+from tests.simulator import START_MS
 
 ITEM = "home/number:+12025550123"
 
@@ -57,7 +61,7 @@ class Kit:
         self.again = Again(kit)
         self.tasks = Tasks(
             self.memory.state, self.again, kit.judge._past, lambda: kit.watchlist.items(),
-            kit.clock, lambda *words: self.said.append(words), self.tell,
+            kit.clock, lambda *words: self.said.append(words), self.tell, trust=lambda: kit.setup.trust,
         )  # fmt: skip
         assert shared.judge is kit.judge
 
@@ -409,3 +413,82 @@ async def test_an_item_that_is_gone_by_then_is_no_work(kit):
     assert await kit.tasks.work() is False
     assert await kit.open_tasks() == []
     assert kit.again.read == []
+
+
+# Roots that come to be accepted ---------------------------------------------------------------------------------------
+
+
+def accept(kit, *authorities):
+    kit.kit.setup = dataclasses.replace(kit.kit.setup, trust=trust(*authorities))
+
+
+async def test_what_a_stranger_issued_is_judged_again_when_his_root_is_accepted(kit):
+    """The alert says who he is by now, so that he can be authorised or refused; nobody is told twice."""
+    kit.watch(added_ms=0)
+    accept(kit, CA)
+    assert await kit.tasks.work() is False
+    sim, state = CertSim(), kit.memory.state
+    sim.add(123, ROGUE)
+    sim.add(700, ROGUE)
+    await kit.kit.round(sim)
+    (before,) = await kit.kit.alerts(item=ITEM)
+    assert json.loads(before.body)["issuer"]["verified"] is False
+    with pytest.raises(UsageError, match="nobody vouches"):
+        word_of(before, "issuer", None)
+    accept(kit, CA, ROGUE)
+    assert await kit.tasks.work() is False
+    assert kit.again.read == [0]
+    (after,) = await kit.kit.alerts(item=ITEM)
+    assert (after.id, after.severity, after.status) == (before.id, before.severity, "new")
+    assert after.issuer == "rogue @ test"
+    assert word_of(after, "issuer", None).value == "rogue @ test"
+    assert [row.kind for row in await state.outbox.of_alert(after.id)] == ["alert"]
+    assert await kit.tasks.work() is False
+    assert kit.again.read == [0], "once for each change"
+
+
+async def test_what_turns_out_to_be_graver_is_told(kit):
+    """Only with a chain is it seen that a delegate claims more than the CA above it holds."""
+    below = issuance.intermediate(
+        ROGUE, Key.from_number(44), Subject(issuance.name(O="Delegate"), Key.from_number(44).spki, 0, 10**13, 5),
+        tn_value=issuance.one("12025559999"),
+    )  # fmt: skip
+    kit.watch(added_ms=START_MS + 10 * DAY_MS)  # so that it was there before
+    accept(kit, CA)
+    assert await kit.tasks.work() is False
+    sim = CertSim()
+    sim.add(123, below)
+    await kit.kit.round(sim)
+    (before,) = await kit.kit.alerts(item=ITEM)
+    assert before.severity == S2
+    accept(kit, CA, ROGUE)
+    assert await kit.tasks.work() is False
+    assert sorted((row.severity, "T-06" in row.rules) for row in await kit.kit.alerts(item=ITEM)) == [
+        (S1, True), (S2, False)]  # fmt: skip
+
+
+async def test_near_miss_roots_that_go_or_stay(kit):
+    kit.watch(added_ms=0)
+    accept(kit, CA)
+    assert await kit.tasks.work() is False
+    sim = CertSim()
+    sim.add(123, ROGUE)
+    await kit.kit.round(sim)
+    for authorities in ((CA,), ()):
+        found = trust(*authorities) if authorities else NO_TRUST
+        kit.kit.setup = dataclasses.replace(kit.kit.setup, trust=found)
+        assert await kit.tasks.work() is False
+    assert kit.again.read == []
+
+
+async def test_after_a_restart_it_is_known_which_roots_were_accepted(kit):
+    kit.watch(added_ms=0)
+    accept(kit, CA)
+    await kit.tasks.work()
+    sim = CertSim()
+    sim.add(123, ROGUE)
+    await kit.kit.round(sim)
+    accept(kit, CA, ROGUE)
+    kit.start()
+    await kit.tasks.work()
+    assert kit.again.read == [0]

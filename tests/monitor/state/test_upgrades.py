@@ -29,7 +29,7 @@ SIM = Simulator()
 LOG = SIM.policy.key.log_id
 SIM.grow(3)
 EDGE = b"".join(Frontier().append(SIM.tree.levels[0]).hashes)
-BODY = b'{"kind": "certificate", "issuer": {"id": "a ca @ test"}}'
+BODY = b'{"kind": "certificate", "issuer": {"id": "a ca @ test", "verified": true}}'
 ROWS = {
     "meta": [("made_ms", 5), ("roster", b'{"specs": []}'), (f"log-added:{LOG.hex()}", 7)],
     "logs": [(LOG, "a log", "https://log.example/", 0, 3, EDGE, 3, EDGE, SIM.head.note, SIM.head.note, NOW, 3, NOW,
