@@ -21,6 +21,8 @@ from monitor.config import LogConfig, LogListConfig
 from monitor.follow.begin import Start
 from monitor.follow.followed import ENTRIES, TILES
 
+LISTED = "log list"
+"""The source of those that the log list names."""
 Get = Callable[[str], Awaitable[bytes]]
 """Fetches an http or https URL, bounded in time and size. Raises CtlogError."""
 
@@ -98,7 +100,7 @@ def merge(
 
     The configuration counts most, then the list. Two logs never share a name.
     """
-    lost = {log_id: spec for log_id, spec in before.items() if spec.source == "log list"}
+    lost = {log_id: spec for log_id, spec in before.items() if spec.source == LISTED}
     merged = {**lost, **listed, **configured}
     names: set[str] = set()
     for log_id, spec in merged.items():
@@ -112,7 +114,7 @@ def _listed(config: LogListConfig, log: ListedLog) -> LogSpec:
     origin = _origin(log.submission_url or log.monitoring_url)
     form = TILES if log.tiled else ENTRIES
     return LogSpec(
-        log.description or origin, log.monitoring_url, log.key, form, origin, log.mmd_s * 1000, config.begin, "log list"
+        log.description or origin, log.monitoring_url, log.key, form, origin, log.mmd_s * 1000, config.begin, LISTED
     )
 
 

@@ -72,9 +72,11 @@ LOG = (
     Key("mmd_s", int, 86400, "Its maximum merge delay in seconds, for the audit of SCTs.", 1, 10**9),
 )  # fmt: skip
 LOG_LIST = (
-    Key("source", str, None, "A log list in version 3: a file, or an https URL."),
+    Key("source", str, None, "A log list in version 3: a file, or an https URL (http, if it is signed). One that is "
+        "older than 70 days is told."),
     Key("keys", list, [], "PEM files of the keys that sign it (`source` with `.sig`); empty: it is not signed."),
-    Key("states", list, ["pending", "qualified", "usable", "readonly"], "Logs in these states are followed."),
+    Key("states", list, ["pending", "qualified", "usable", "readonly"], "Logs in these states are followed; one "
+        "that leaves them is read for its maximum merge delay more, and its end is told."),
     Key("every_s", int, 3600, "Seconds after which it is read again.", 60, 86400),
     Key("begin", object, NEWEST, "Where to begin with its logs, as in [[log]]."),
 )
@@ -306,6 +308,9 @@ def _log_list(document: Mapping[str, Any]) -> LogListConfig | None:
     read = read_keys(_table(document, "log_list"), LOG_LIST, path)
     if not read["source"]:
         raise _MistakeError("the log list has no source", path)
+    if read["source"].startswith("http://") and not read["keys"]:
+        sentence = "anybody in between could put his own logs on it: fetch it by https, or name the `keys` that sign it"
+        raise _MistakeError(sentence, (*path, "source"))
     begin = _begin(read["begin"], (*path, "begin"))
     return LogListConfig(read["source"], tuple(read["keys"]), tuple(read["states"]), read["every_s"], begin)
 

@@ -139,7 +139,7 @@ class Daemon:
         self._parts = Parts(now_ms, says)
         self._writer = Writer(lambda: self.setup)
         self._sources = Sources(self.setup.config.sources, self.setup.folder, state, get_guarded)
-        self._roster = Roster(state, self._get or self._fetch, now_ms, says)
+        self._roster = Roster(state, self._get or self._fetch, now_ms, says, self._writer.operators, self._told)
         await self._roster.load()
         stored = {self.history.log_number(row.log_id): row.position.frontier.size for row in await state.logs.all()}
         past = Past(self.history, stored)

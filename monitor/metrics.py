@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from monitor.health import Trouble
-from monitor.state.rows import ChannelRow, Gap, LogRow
+from monitor.state.rows import SCT_STATES, ChannelRow, Gap, LogRow
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 TROUBLES = (
@@ -83,7 +83,7 @@ def _of_monitor(figures: Figures) -> Iterator[Metric]:
     yield _gauge("history_claims", "Claims in the history.", [], {(): figures.claims})
     alerts = {(f"S{severity}", status): float(count) for (severity, status), count in figures.alerts.items()}
     yield _gauge("alerts", "Alerts, by severity and by what was answered.", ["severity", "status"], alerts)
-    scts = {(status,): float(figures.scts.get(status, 0)) for status in ("waiting", "merged", "broken", "missing")}
+    scts = {(status,): float(figures.scts.get(status, 0)) for status in SCT_STATES}
     yield _gauge("scts", "SCTs under audit, by what became of them.", ["status"], scts)
     text = "What was handed in over the API."
     handed = CounterMetricFamily("ctlog_monitor_handed_in", text, labels=["what", "outcome"])

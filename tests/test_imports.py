@@ -46,7 +46,7 @@ PURE = re.compile(
     r"|ctlog\.client\.(trusted|evidence|evidence_text|sct|sct_policy|passport|dossier|log_list|stapled|lru)"
     r"|ctlog\.client\.(verdict|credential|coverage|call_cache|diversion|activation|submission)"
     r"|ctlog\.sequencer\.plan"
-    r"|monitor\.(alert_text|entry|glance|holder|salvage|rcs|rules(\..*)?|watchlist|alert|health|claims)"
+    r"|monitor\.(alert_text|entry|glance|holder|salvage|rcs|rules(\..*)?|watchlist|alert|health|ending|claims)"
     r"|monitor\.(new_config|watch_table|handed)|monitor\.follow\.aside"
     r"|monitor\.(items|number_index|reading_roles|replay|toml_places|watch_columns|watch_file)"
     r"|monitor\.tell\.(backoff|letter|mail|plan|words)"

@@ -78,7 +78,7 @@ def add(
 
 @scts.command(name="list")
 @folder_option
-@click.option("--status", type=click.Choice(["waiting", "merged", "broken", "missing"]), help="Only these.")
+@click.option("--status", type=click.Choice(["waiting", "merged", "broken", "missing", "given-up"]), help="Only these.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1_000_000), help="How many at most.")
 @json_option
 def list_(folder: Path, status: str | None, limit: int, as_json: bool) -> int:

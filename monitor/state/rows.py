@@ -29,6 +29,8 @@ NOWHERE = ""
 UNVERIFIED, CONSISTENT, MET, CONTRADICTS = "unverified", "consistent", "met", "contradicts"
 # States of an SCT.
 SCT_WAITING, SCT_MERGED, SCT_BROKEN, SCT_MISSING = "waiting", "merged", "broken", "missing"
+SCT_GIVEN_UP = "given-up"
+SCT_STATES = (SCT_WAITING, SCT_MERGED, SCT_BROKEN, SCT_MISSING, SCT_GIVEN_UP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,7 @@ BASE = 'contact = "me"\n'
     (BASE + f'[[log]]\nurl = "https://x/"\nkey = "{KEY}"\n[[log]]\nurl = "https://x/"\nkey = "{OTHER}"',
      "line 5, column 1", "two logs have this name"),
     (BASE + "[log_list]", "line 2, column 1", "no source"),
+    (BASE + '[log_list]\nsource = "http://x/list"', "line 3, column 10", "anybody in between could put his own"),
     (BASE + '[[roots]]\nfiles = ["x"]', "line 2, column 1", "`trust_domain`"),
     (BASE + '[sources]\ncrl = ["http://x"]', "line 3, column 8", "only https"),
     (BASE + '[attributes]\n1.3.6 = "x"', "line 2, column 1", "no OID in quotation marks"),

@@ -7,8 +7,12 @@ import pytest
 from ctlog.errors import StoreError, TransportError
 from monitor.catalogue import LogSpec
 from monitor.config import parse_config
+from monitor.ending import GIVEN_UP
 from monitor.roster import CHECK_MS, RETRY_MS, Roster, dismiss, read_dismissed, read_known
+from monitor.rules.values import DAY_MS
 from monitor.state import State, make_state
+from monitor.state.rows import Position, SctRow
+from tests.cert_sim import CertSim
 from tests.monitor.test_catalogue import ONE, TWO, b64, log_list, v3
 
 URL, LIST = "https://x.example/log.v3.json", "https://x.example/list.json"
@@ -122,8 +126,147 @@ async def test_a_list_that_shrinks_loses_nobody(state):
         kit.start()
         await kit.roster.load()
     kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "retired"))
-    assert await kit.refresh(600_000) is True
+    assert await kit.refresh(600_000) is False
+    assert (kit.names(), kit.roster.lost) == (["one", "two"], ()), "what it owes may still come"
+    assert await kit.refresh(DAY_MS) is True
     assert (kit.names(), kit.roster.lost) == (["one"], ())
+
+
+# Logs that end --------------------------------------------------------------------------------------------------------
+
+
+def ended(state="retired"):
+    return log_list(("one", ONE, "usable"), ("two", TWO, state))
+
+
+async def ends_of(state):
+    return [(row.rule, row.severity) for row in reversed(await state.alerts.find(kind="health"))]
+
+
+@pytest.mark.parametrize("word", ["retired", "rejected"])
+async def test_a_log_that_ends_is_read_for_as_long_as_it_may_owe_something(state, word):
+    """Also over restarts, and while the list cannot be read; told once when it begins to end, and once at its end."""
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "usable"))
+    await kit.refresh()
+    kit.web[LIST] = ended(word)
+    await kit.refresh(600_000)
+    (row,) = await state.alerts.find(kind="health")
+    assert (row.rule, row.severity, row.addressee) == ("ending", 3, "operator")
+    assert f"is {word}. It is read until 2026-11-19" in json.loads(row.body)["reason"]
+    kit.web.clear()
+    for _ in range(3):
+        kit.start()
+        await kit.roster.load()
+        await kit.refresh(DAY_MS // 3 - 1)
+        assert (kit.names(), kit.roster.lost) == (["one", "two"], ())
+    await kit.refresh(3)
+    assert kit.names() == ["one"]
+    kit.start()
+    await kit.roster.load()
+    kit.web[LIST] = ended(word)
+    await kit.refresh(10 * DAY_MS)
+    assert kit.names() == ["one"]
+    assert await ends_of(state) == [("ending", 3), ("ended", 3)]
+
+
+async def test_one_that_is_not_read_to_its_end_is_read_for_a_week_more(state):
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "usable"))
+    await kit.refresh()
+    log_id = TWO.policy.key.log_id
+    await state.logs.add(log_id, "two", "", Position(), THREE_MS)
+    two = CertSim("two.example/log", secret=9)
+    for serial in range(7):
+        two.add(123, serial=serial)
+    await state.logs.answered(log_id, two.policy.open(two.head.note), THREE_MS)
+    kit.web[LIST] = ended()
+    await kit.refresh(600_000)
+    await kit.refresh(7 * DAY_MS)
+    assert kit.names() == ["one", "two"]
+    await kit.refresh(DAY_MS)
+    assert kit.names() == ["one"]
+    assert await ends_of(state) == [("ending", 3), ("ended", 2)]
+    row = (await state.alerts.find(kind="health"))[0]
+    assert "7 more could not be read" in json.loads(row.body)["reason"]
+
+
+async def test_its_promises_do_not_wait_for_ever(state):
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "usable"))
+    await kit.refresh()
+    await state.audits.add([promise("a", TWO), promise("b", TWO), promise("c", ONE)])
+    kit.web[LIST] = ended()
+    await kit.refresh(600_000)
+    assert await state.audits.counts() == {"waiting": 3}
+    await kit.refresh(DAY_MS)
+    assert await state.audits.counts() == {"waiting": 1, "given-up": 2}
+    assert (await state.audits.get("a")).detail == GIVEN_UP
+    row = (await state.alerts.find(kind="health"))[0]
+    assert (row.rule, row.severity) == ("ended", 2)
+    assert "2 SCTs of it came to nothing" in json.loads(row.body)["reason"]
+
+
+def promise(name, sim):
+    return SctRow(name, sim.policy.key.log_id, b"", b"", THREE_MS, None, "me", THREE_MS, "waiting", "", None)
+
+
+async def test_one_that_the_list_takes_back_goes_on(state):
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "usable"))
+    await kit.refresh()
+    kit.web[LIST] = ended()
+    await kit.refresh(600_000)
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "readonly"))
+    await kit.refresh(600_000)
+    await kit.refresh(10 * DAY_MS)
+    assert (kit.names(), kit.roster.lost) == (["one", "two"], ())
+    kit.web[LIST] = ended()
+    await kit.refresh(DAY_MS)
+    assert await ends_of(state) == [("ending", 3), ("ending", 3)], "it is another end"
+
+
+async def test_one_that_had_ended_before_is_not_begun(state):
+    """The near miss: nobody reads what the list calls ended from the first."""
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = ended()
+    await kit.refresh()
+    assert (kit.names(), await ends_of(state)) == (["one"], [])
+
+
+async def test_a_stop_between_the_word_and_the_memory_tells_twice_and_never_not_at_all(state, monkeypatch):
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"), ("two", TWO, "usable"))
+    await kit.refresh()
+    kit.web[LIST] = ended()
+
+    async def full(*args):
+        raise StoreError("full", reason="disk-full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state.alerts, "raise_all", full)
+        with pytest.raises(StoreError):
+            await kit.refresh(600_000)
+    kit.start()
+    await kit.roster.load()
+    await kit.refresh(600_000)
+    assert (kit.names(), await ends_of(state)) == (["one", "two"], [("ending", 3)])
+
+
+async def test_a_list_that_nobody_makes_anew_is_told(state):
+    """It is there, and signed as ever: but logs that began since are not on it."""
+    kit = Kit(state, BY_LIST)
+    kit.web[LIST] = log_list(("one", ONE, "usable"), when="2026-11-10T00:00:00Z")
+    await kit.refresh()
+    made_ms = 1_794_268_800_000
+    await kit.refresh(made_ms + 70 * DAY_MS - kit.now_ms)
+    assert kit.roster.failures == {}
+    await kit.refresh(600_000)
+    assert (kit.names(), kit.roster.failures[LIST].is_grave) == (["one"], True)
+    assert "made on 2026-11-10, more than 70 days ago" in kit.roster.failures[LIST].sentence
+    kit.web[LIST] = log_list(("one", ONE, "usable"), when="2027-01-18T00:00:00Z")
+    await kit.refresh(600_000)
+    assert kit.roster.failures == {}
 
 
 async def test_one_that_was_lost_can_be_let_go_until_the_list_names_it_again(state):
