@@ -27,11 +27,12 @@ MAX_CLAIMS = 512
 
 
 class Place(NamedTuple):
-    """Where an entry stands, when it was logged, and until when its certificate is valid."""
+    """Where an entry stands, when it was logged, and from when until when its certificate is valid; whole seconds."""
 
     log_id: bytes
     log_index: int
     logged_ms: int
+    not_before_ms: int
     not_after_ms: int
 
 
@@ -87,17 +88,18 @@ class Past:
             yield from self._by_key(int.from_bytes(spki_key(item.value), "big"))
         elif isinstance(item.value, str):
             for block in prefix_blocks(item.value):
-                yield from self._by_claim(block)
+                yield from self.touching(block)
         else:
-            yield from self._by_claim(item.value)
+            yield from self.touching(item.value)
+
+    def touching(self, claim: NumberClaim) -> Iterator[list[Place]]:
+        """The same of claims that touch this one."""
+        for key, _ in _wanted(claim):
+            yield from self._by_key(*key) if isinstance(key, tuple) else self._by_key(key)
 
     def unindexable(self) -> Iterator[list[Place]]:
         """The same of entries whose labels do not say all, such as those of more than 1,024: may concern any number."""
         yield from self._by_key(label_key(UNINDEXABLE))
-
-    def _by_claim(self, claim: NumberClaim) -> Iterator[list[Place]]:
-        for key, _ in _wanted(claim):
-            yield from self._by_key(*key) if isinstance(key, tuple) else self._by_key(key)
 
     def _by_key(self, lo: int, hi: int | None = None) -> Iterator[list[Place]]:
         for piece in self._history.scan(lo, lo + 1 if hi is None else hi):
@@ -115,7 +117,9 @@ class Past:
 
     def _places(self, rows: Iterable[Claim]) -> list[Place]:
         log_id = self._history.log_id
-        return [Place(log_id(row.log), row.log_index, row.logged_ms, row.not_after_ms) for row in rows]
+        return [
+            Place(log_id(row.log), row.log_index, row.logged_ms, row.not_before_ms, row.not_after_ms) for row in rows
+        ]
 
     def _between(self, lo: int, hi: int) -> list[Claim]:
         return self._history.between(lo, hi, limit=8 * MAX_CLAIMS)

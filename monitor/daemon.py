@@ -157,7 +157,7 @@ class Daemon:
             told=self._told, reach=self._reach, store_fails=self._store_fails,
         )  # fmt: skip
         self._tasks = Tasks(
-            state, self.following, past, lambda: self.watchlist.items(), now_ms, says, self._told,
+            state, self.following, past, lambda: self.watchlist, judge.refresh, now_ms, says, self._told,
             self._writer.operators, lambda: self._next is None, lambda: self.setup.trust,
         )  # fmt: skip
         self._backfill = Backfill(state, self.following, now_ms, says, self._told)
@@ -180,7 +180,7 @@ class Daemon:
         parts.start(ANSWERS, self._look_at_answers, lambda: ANSWERS_S)
         parts.start(LOGS, self._look_at_logs, lambda: LOGS_S)
         parts.start(SOURCES, self._ask_sources, lambda: float(self.setup.config.sources.every_s))
-        parts.start(TASKS, self._do_tasks, lambda: TASKS_S)
+        parts.start(TASKS, self._tasks.round, lambda: TASKS_S)
         parts.start(HEALTH, self._look_at_health, lambda: HEALTH_S)
         parts.start(TIDY, self._tidy, lambda: TIDY_S)
         parts.start(PAST, self._backfill.work, lambda: TASKS_S)
@@ -263,9 +263,6 @@ class Daemon:
             for name, sentence in self._sources.known.errors.items()
         }
         self._parts.wake(TASKS)
-
-    async def _do_tasks(self) -> None:
-        await self._tasks.work()
 
     async def _look_at_health(self) -> None:
         self._status = await self._checkup.look()
@@ -392,6 +389,7 @@ class Daemon:
     async def handed_in(self) -> None:
         """An event was handed in."""
         await self._judge.refresh()
+        self._parts.wake(TASKS)
 
 
 def _items(count: int, what: str = "") -> str:

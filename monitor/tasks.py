@@ -2,8 +2,9 @@
 
 In scope: "enrol" (what history has about new items is looked up, and what it cannot say of whom it concerns; the
 entries are fetched and proven again, and judged for these items), "rejudge" (entries whose key was revoked, whose scope
-by reference changed, or whose issuer's root came to be accepted), and going on after a restart where it stopped. Out of
-scope: what is judged (`monitor.judge`), and finding out that keys or scopes changed.
+by reference changed, whose issuer's root came to be accepted, or whose number was ported just before, as was heard
+later), and going on after a restart where it stopped. Out of scope: what is judged (`monitor.judge`), and finding out
+that keys or scopes changed.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 
 from ctlog.errors import CtlogError, StoreError
+from ctlog.tn.numbers import TelephoneNumber
 from monitor.context import Past, Place
 from monitor.entry import NO_TRUST, Trust
 from monitor.follow.followed import Clock, Says
 from monitor.follow.watch import Found
 from monitor.following import Following
 from monitor.items import HOLDER, ISSUER, KEY, Item
+from monitor.rules.times import is_soon_after
 from monitor.state import State
 from monitor.state.audits import TaskRow
 from monitor.state.rows import HEALTH, OPERATOR, S3, NewAlert
+from monitor.watchlist import Watchlist
 
 ENROL, REJUDGE = "enrol", "rejudge"
 MAX_PLACES = 512
@@ -41,6 +45,9 @@ MAX_ITEMS = 4096
 
 Work = tuple[str, int, tuple[str, ...] | None]
 """(log id in hexadecimal, index, items; None: all)."""
+EVENTS = "events:judged"
+"""Under which name the state keeps the id of the last event of which everything from before it was handed in is, or
+will be, judged again."""
 OF_TASK = "*"
 """In the place of items: all those of the task."""
 
@@ -49,16 +56,19 @@ class Tasks:
     """Does tasks, one after another. `told` is called when alerts wait to be sent."""
 
     def __init__(
-        self, state: State, following: Following, past: Past, items: Callable[[], Iterable[Item]], now_ms: Clock,
-        says: Says, told: Callable[[], None], operators: Callable[[], tuple[str, ...]] = tuple,
-        is_settled: Callable[[], bool] = lambda: True, trust: Callable[[], Trust] = lambda: NO_TRUST,
+        self, state: State, following: Following, past: Past, watchlist: Callable[[], Watchlist],
+        refresh: Callable[[], Awaitable[None]], now_ms: Clock, says: Says, told: Callable[[], None],
+        operators: Callable[[], tuple[str, ...]] = tuple, is_settled: Callable[[], bool] = lambda: True,
+        trust: Callable[[], Trust] = lambda: NO_TRUST,
     ) -> None:  # fmt: skip
-        """is_settled: whether all items that were enrolled are among `items`. A task is stored with their enrolment, a
-        moment before they are watched. trust: the roots that are accepted now."""
+        """refresh: lets the judge read again what was handed in. is_settled: whether all items that were enrolled are
+        in the watch list. A task is stored with their enrolment, a moment before they are watched. trust: the roots
+        that are accepted now."""
         self._state = state
         self._following = following
         self._past = past
-        self._items = items
+        self._watchlist = watchlist
+        self._refresh = refresh
         self._now_ms = now_ms
         self._says = says
         self._told = told
@@ -90,6 +100,33 @@ class Tasks:
             if work:
                 await self._state.audits.add_task(REJUDGE, json.dumps({"places": work}).encode(), self._now_ms())
         await self._state.answers.put_meta(ROOTS, json.dumps(now).encode())
+
+    async def round(self) -> None:
+        """Find out what else there is to be done, and do it."""
+        await self._refresh()  # first: an entry that was judged without an event must be there when it is looked for
+        await self.note_events()
+        await self.work()
+
+    async def note_events(self) -> None:
+        """Judge again what came soon after events that were handed in since the last time: a thief's certificate is
+        mostly there before the word about the number reaches us."""
+        mark = await self._state.answers.get_meta(EVENTS)
+        events = await self._state.answers.events_after(int(mark or b"0"))
+        if not events:
+            return
+        places: set[Place] = set()
+        watched = [event for event in events if self._watchlist().watches(event.number)]
+        for event in watched:
+            for piece in self._past.touching(TelephoneNumber(event.number)):
+                places.update(place for place in piece if _is_soon(place, event.at_ms))
+                await asyncio.sleep(0)
+        vague: set[Place] = set()
+        for piece in self._past.unindexable() if watched else ():
+            vague.update(place for place in piece if any(_is_soon(place, event.at_ms) for event in watched))
+            vague = set(_latest(vague, MAX_PLACES))
+            await asyncio.sleep(0)
+        await self.add_rejudge((place.log_id, place.log_index) for place in places | vague)
+        await self._state.answers.put_meta(EVENTS, str(events[-1].id).encode())
 
     async def work(self) -> bool:
         """Do what there is to be done; true where something is left for later."""
@@ -163,7 +200,7 @@ class Tasks:
         wanted = set(spec["items"])
         places: dict[tuple[str, int], list[str]] = {}
         logged: dict[tuple[str, int], int] = {}
-        items = [each for each in self._items() if each.id in wanted]
+        items = [each for each in self._watchlist().items() if each.id in wanted]
         for item in items:
             for place in await self._chosen(self._past.places(item), item):
                 places.setdefault((place.log_id.hex(), place.log_index), []).append(item.id)
@@ -221,6 +258,12 @@ def plan_enrol(items: Iterable[str]) -> list[tuple[str, bytes]]:
 
 def _latest(places: Iterable[Place], limit: int) -> list[Place]:
     return sorted(places, key=lambda place: (place.logged_ms, place.log_index))[-limit:]
+
+
+def _is_soon(place: Place, event_ms: int) -> bool:
+    """Whether an entry was logged, or its certificate begins, soon after an event. Places say whole seconds."""
+    at_ms = event_ms // 1000 * 1000
+    return is_soon_after(place.logged_ms, at_ms) or is_soon_after(place.not_before_ms, at_ms)
 
 
 def _entries(count: int) -> str:

@@ -160,6 +160,10 @@ class Watchlist:
             at for at, labels in enumerate(batch) if (known[labels] if labels in known else self._concerns(labels))
         ]
 
+    def watches(self, number: str) -> bool:
+        """Whether somebody watches this number (digits), or may mean it by another."""
+        return self._label_concerns(Label(ONE, number))
+
     def _concerns(self, labels: tuple[Label, ...]) -> bool:
         known = self._labels.get(labels)
         if known is not None:

@@ -50,23 +50,24 @@ class Profile:
     """What was learned of an item. Made by `learn`, from EMPTY_PROFILE on.
 
     issuers: by `IssuerId.text`. holders: by normal form. issuing_keys, keys: the first octets of SHA-256, in
-    hexadecimal, of the issuing CAs' and of the certificates' keys, newest last. constraints: what JWTClaimConstraints
-    the last certificate had, by label and holder. told: what was said once and is not said as loudly again -> when.
-    count: certificates; last_ms: when the last one was logged.
+    hexadecimal, of the issuing CAs' and of the certificates' keys, newest last; of the latter since when.
+    constraints: what JWTClaimConstraints the last certificate had, by label and holder. told: what was said once and is
+    not said as loudly again -> when. count: certificates; last_ms: when the last one was logged.
     """
 
     issuers: Mapping[str, Known] = field(default_factory=lambda: _NOBODY)
     holders: Mapping[str, Known] = field(default_factory=lambda: _NOBODY)
     issuing_keys: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
+    keys: Mapping[str, int] = field(default_factory=dict)
     constraints: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[str, int] = field(default_factory=dict)
     count: int = 0
     last_ms: int = 0
 
-    def knows_key(self, key_hash: bytes) -> bool:
-        """Whether one of the newest certificates had this key."""
-        return key_hash[:_KEY].hex() in self.keys
+    def knows_key(self, key_hash: bytes, before_ms: int | None = None) -> bool:
+        """Whether one of the newest certificates had this key; one that was logged before then."""
+        since_ms = self.keys.get(key_hash[:_KEY].hex())
+        return since_ms is not None and (before_ms is None or since_ms < before_ms)
 
     def knows_issuing_key(self, key_hash: bytes) -> bool:
         """Whether a certificate was issued with this key before."""
@@ -185,7 +186,10 @@ def learn(
     keys = profile.keys
     issuing = profile.issuing_keys
     if entry.key_hash:
-        keys = _newest(keys, entry.key_hash[:_KEY].hex())
+        key = entry.key_hash[:_KEY].hex()
+        since_ms = min(keys.get(key, at_ms), at_ms)
+        rest = [each for each in keys.items() if each[0] != key]
+        keys = dict([*rest, (key, since_ms)][-MAX_KEYS:])
     if entry.issuers:
         issuing = _newest(issuing, entry.issuing_key[:_KEY].hex())
     return replace(
@@ -260,7 +264,7 @@ def format_profile(profile: Profile) -> bytes:
         "issuers": {name: list(known) for name, known in profile.issuers.items()},
         "holders": {name: list(known) for name, known in profile.holders.items()},
         "issuing_keys": profile.issuing_keys,
-        "keys": profile.keys,
+        "keys": dict(profile.keys),
         "constraints": dict(profile.constraints),
         "told": dict(profile.told),
         "count": profile.count,
@@ -283,7 +287,7 @@ def parse_profile(data: bytes) -> Profile:
             issuers=issuers,
             holders=holders,
             issuing_keys=tuple(map(str, document["issuing_keys"])),
-            keys=tuple(map(str, document["keys"])),
+            keys=_read_keys(document["keys"]),
             constraints={str(where): str(what) for where, what in document["constraints"].items()},
             told={str(name): int(when) for name, when in document["told"].items()},
             count=int(document["count"]),
@@ -291,3 +295,12 @@ def parse_profile(data: bytes) -> Profile:
         )
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise MalformedError("the profile cannot be read", field="profile") from error
+
+
+def _read_keys(value: object) -> Mapping[str, int]:
+    """Keys with the time since when they are known; a list, as it was written once, says no times."""
+    if isinstance(value, dict):
+        return {str(key): int(since_ms) for key, since_ms in value.items()}
+    if isinstance(value, list):
+        return dict.fromkeys(map(str, value), 0)
+    raise MalformedError("the profile's keys cannot be read", field="profile")

@@ -46,19 +46,23 @@ def t10(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         return None
     if is_before(entry, hit.item, context.was_there):
         return None
-    if not entry.key_hash or context.profile.knows_key(entry.key_hash):
+    if not entry.key_hash:
         return None
     events = [event for event in context.events if _concerns(event, hit.claim)]
     for event in events:
-        if _is_soon_after(entry.not_before_ms, event.at_ms) or _is_soon_after(entry.timestamp_ms, event.at_ms):
+        if context.profile.knows_key(entry.key_hash, event.at_ms):
+            continue  # what came after the event makes no key old, the entry itself least: it may be judged again
+        if is_soon_after(entry.not_before_ms, event.at_ms) or is_soon_after(entry.timestamp_ms, event.at_ms):
             what = _EVENTS.get(event.kind, say(event.kind))
             reason = f"A certificate with a new key came within 72 hours after +{event.number} {what}."
             action = "Compare with your carrier's notice; if you changed nothing, your number may have been taken over."
             return Finding("T-10", S1, reason, action)
     if events or context.profile.count == 0 or hit.item.kind == GROUP:  # somebody's renewal is no news for the others
         return None
+    if context.profile.knows_key(entry.key_hash):
+        return None
     standing = standing_of(entry, hit.item, context)
-    if standing in (NEW, REPORTED, REFUSED) and _is_soon_after(entry.timestamp_ms, context.profile.last_ms):
+    if standing in (NEW, REPORTED, REFUSED) and is_soon_after(entry.timestamp_ms, context.profile.last_ms):
         reason = f"Issuer and key of {hit.item.text} both changed within 72 hours after its last renewal."
         action = "If you changed nothing, your number may have been taken over: ask your carrier at once."
         return Finding("T-10", S1, reason, action)
@@ -76,7 +80,8 @@ def _concerns(event: Event, claim: Claim | None) -> bool:
         return False
 
 
-def _is_soon_after(at_ms: int | None, since_ms: int) -> bool:
+def is_soon_after(at_ms: int | None, since_ms: int) -> bool:
+    """Whether a time is within 72 hours after an event."""
     return at_ms is not None and 0 <= at_ms - since_ms <= SOON_MS
 
 

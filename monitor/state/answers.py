@@ -141,6 +141,13 @@ class Answers:
         query = "INSERT INTO events (kind, number, at_ms, note) VALUES (?, ?, ?, ?)"
         await self._database.write(lambda connection: connection.executemany(query, events))
 
+    async def events_after(self, event: int) -> list[EventRow]:
+        """The events that were handed in after the one with this id, in that order."""
+        query = "SELECT id, kind, number, at_ms, note FROM events WHERE id > ? ORDER BY id"
+        return await self._database.read(
+            lambda connection: [EventRow(*row) for row in connection.execute(query, (event,))]
+        )
+
     async def events(self, number: str | None = None, *, since_ms: int = 0) -> list[EventRow]:
         """The events of one number, or all, oldest first."""
         where, values = ("AND number = ?", (since_ms, number)) if number is not None else ("", (since_ms,))

@@ -160,7 +160,7 @@ def test_places_of_every_kind_of_item(history):
     assert [place.log_index for place in places(history, Item("prefix", "1202", GROUP))] == [2, 3]
     assert [place.log_index for place in places(history, Item("holder", "Alice, Inc.", GROUP))] == [1, 2]
     assert [place.log_index for place in places(history, Item("issuer", "CA Two", GROUP))] == [3]
-    assert places(history, Item("number", number("12025550123"), GROUP)) == [Place(LOG, 2, 5000, 9000)]
+    assert places(history, Item("number", number("12025550123"), GROUP)) == [Place(LOG, 2, 5000, 1000, 9000)]
 
 
 def test_what_was_authorised():

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
@@ -394,6 +395,21 @@ async def test_an_event_that_is_handed_in(kit, sim):
         kit.clock.now_ms = sim.now_ms
         assert await kit.post("v1/events", {"kind": "sim", "number": "+12025550123"}) == (200, {"events": 1})
         sim.add(123, key=23, serial=3)
+        await kit.until(lambda: any(each["rule"] == "T-10" for each in kit.told()))
+
+
+async def test_attack_an_event_that_is_handed_in_after_the_certificate(kit, sim):
+    sim.add(123)
+    async with kit.running() as running:
+        await kit.until(lambda: kit.alerts(item=ITEM))
+        await running.state.answers.authorise("issuer", "example @ test", ITEM, "me", "", 0)
+        await running.handed_in()
+        swap = datetime.fromtimestamp(sim.now_ms / 1000, UTC).isoformat()
+        sim.now_ms += 3_600_000
+        kit.clock.now_ms = sim.now_ms
+        sim.add(123, key=23, serial=3)
+        await kit.caught_up()
+        await kit.post("v1/events", {"kind": "sim", "number": "+12025550123", "at": swap})
         await kit.until(lambda: any(each["rule"] == "T-10" for each in kit.told()))
 
 

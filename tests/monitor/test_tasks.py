@@ -60,7 +60,7 @@ class Kit:
         shared = kit.shared()
         self.again = Again(kit)
         self.tasks = Tasks(
-            self.memory.state, self.again, kit.judge._past, lambda: kit.watchlist.items(),
+            self.memory.state, self.again, kit.judge._past, lambda: kit.watchlist, kit.judge.refresh,
             kit.clock, lambda *words: self.said.append(words), self.tell, trust=lambda: kit.setup.trust,
         )  # fmt: skip
         assert shared.judge is kit.judge
@@ -492,3 +492,81 @@ async def test_after_a_restart_it_is_known_which_roots_were_accepted(kit):
     kit.start()
     await kit.tasks.work()
     assert kit.again.read == [0]
+
+
+# Events that are handed in after the certificates ---------------------------------------------------------------------
+
+
+async def stolen(kit, sim, **options):
+    """The owner's certificate, answered for; days later another with a new key, by the same issuer: no alarm yet."""
+    kit.watch(added_ms=0)
+    sim.add(123)
+    await kit.kit.round(sim)
+    await kit.memory.state.answers.authorise("issuer", "example @ test", ITEM, "me", "", 0)
+    await kit.kit.judge.refresh()
+    sim.now_ms += 5 * DAY_MS
+    sim.add(123, key=23, serial=3, **options)
+    await kit.kit.round(sim)
+    assert rules_of(await kit.kit.alerts(item=ITEM)) == [("T-01", S2, OWNER)]
+    return sim.now_ms
+
+
+@pytest.mark.parametrize(("hours", "is_told"), [(1, True), (71, True), (73, False), (-1, False)])
+async def test_attack_the_swap_is_reported_after_the_thief_s_certificate(kit, hours, is_told):
+    sim = CertSim()
+    logged_ms = await stolen(kit, sim)
+    await kit.memory.state.answers.add_event("sim", "12025550123", logged_ms - hours * 3_600_000, "")
+    await kit.tasks.round()
+    await kit.tasks.round()
+    found = [row for row in await kit.kit.alerts(item=ITEM) if row.rule == "T-10"]
+    assert [(row.severity, row.log_index, row.times_seen) for row in found] == ([(S1, 1, 1)] if is_told else [])
+    assert kit.again.read == ([1] if is_told else [])
+
+
+async def test_events_are_noted_once_and_of_watched_numbers(kit):
+    sim = CertSim()
+    logged_ms = await stolen(kit, sim)
+    sim.add(700)
+    await kit.kit.round(sim)
+    for number in ("12025550700", "12025550123", "12025550123"):
+        await kit.memory.state.answers.add_event("port", number, logged_ms - 1000, "")
+    await kit.tasks.note_events()
+    (task,) = await kit.open_tasks()
+    assert [place[1] for place in json.loads(task.spec)["places"]] == [1]
+    await kit.tasks.note_events()
+    assert len(await kit.open_tasks()) == 1
+
+
+async def test_attack_the_swap_and_a_number_among_more_than_a_label_each(kit):
+    """History does not say that the certificate is for the number: whatever may be for it is judged again."""
+    sim = CertSim()
+    kit.watch(added_ms=0)
+    who = Subject(issuance.name(O="Owner Inc"), Key.from_number(41).spki, sim.now_ms, sim.now_ms + DAY_MS, 9)
+    numbers = [f"1303555{2 * at:04d}" for at in range(1100)]
+    tbs = issuance.delegate_leaf(CA, who, issuance.one(*numbers, "12025550123"))
+    sim.submit([CA.precertificate(tbs), *CA.chain])
+    sim.publish()
+    await kit.kit.round(sim)
+    assert "T-10" not in [row.rule for row in await kit.kit.alerts()]
+    await kit.memory.state.answers.add_event("sim", "12025550123", sim.now_ms - 3_600_000, "")
+    await kit.tasks.round()
+    assert "T-10" in [row.rule for row in await kit.kit.alerts(item=ITEM)]
+
+
+async def test_a_fault_between_the_task_and_the_mark_notes_the_event_again(kit, monkeypatch):
+    sim = CertSim()
+    logged_ms = await stolen(kit, sim)
+    await kit.memory.state.answers.add_event("sim", "12025550123", logged_ms - 1000, "")
+    real = type(kit.memory.state.answers).put_meta
+
+    async def failing(self, *_):
+        raise StoreError("full", reason="store")
+
+    monkeypatch.setattr(type(kit.memory.state.answers), "put_meta", failing)
+    with pytest.raises(StoreError):
+        await kit.tasks.note_events()
+    monkeypatch.setattr(type(kit.memory.state.answers), "put_meta", real)
+    await kit.tasks.round()
+    found = [row.rule for row in await kit.kit.alerts(item=ITEM)]
+    assert found.count("T-10") == 1
+    assert await kit.open_tasks() == []

@@ -1,5 +1,7 @@
 """What is learned of an item, what is not, and the stored form of it."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -150,6 +152,26 @@ def test_keys_and_constraints():
     assert learn(profile, number_entry(), is_alarming=False, constraints={"a": ""}).constraints == {}
 
 
+def test_a_key_is_known_since_it_was_first_seen():
+    """However often it comes again; and the newest MAX_KEYS are kept."""
+    profile = learned(MINE, number_entry(day=1), number_entry(day=2, key_number=1), number_entry(day=3))
+    key, since_ms = number_entry().key_hash, number_entry(day=1).timestamp_ms
+    assert profile.knows_key(key, since_ms + 1)
+    assert not profile.knows_key(key, since_ms)
+    assert list(profile.keys)[-1] == key[:8].hex()
+
+
+def test_a_profile_that_was_stored_when_keys_had_no_times():
+    profile = learned(MINE, number_entry(day=1))
+    document = json.loads(format_profile(profile))
+    document["keys"] = list(document["keys"])
+    old = parse_profile(json.dumps(document).encode())
+    assert old.knows_key(number_entry().key_hash, 1)
+    assert parse_profile(format_profile(old)) == old
+    with pytest.raises(MalformedError):
+        parse_profile(json.dumps({**document, "keys": 1}).encode())
+
+
 def test_learning_twice_from_one_issuance_changes_only_the_count():
     once = learned(CODE, code_entry())
     twice = learned(CODE, code_entry(), code_entry())
@@ -158,7 +180,7 @@ def test_learning_twice_from_one_issuance_changes_only_the_count():
 
 def test_profiles_are_bounded_and_forget_strangers_first():
     many = {f"stranger {at} @ x": Known(at, at, True) for at in range(MAX_KNOWN - 1)}
-    keys = tuple(f"{at:016x}" for at in range(MAX_KEYS))
+    keys = {f"{at:016x}": at for at in range(MAX_KEYS)}
     profile = Profile(issuers={"usual @ x": Known(0, 0, False), **many}, keys=keys)
     profile = learn(profile, number_entry(), is_alarming=True)
     assert len(profile.issuers) == MAX_KNOWN
@@ -178,7 +200,7 @@ known = st.dictionaries(names, st.builds(Known, times, times, st.booleans()), ma
 
 @given(
     st.builds(
-        Profile, known, known, st.lists(names, max_size=3).map(tuple), st.lists(names, max_size=3).map(tuple),
+        Profile, known, known, st.lists(names, max_size=3).map(tuple), st.dictionaries(names, times, max_size=3),
         st.dictionaries(names, names, max_size=3), st.dictionaries(names, times, max_size=3), times, times,
     )
 )  # fmt: skip
@@ -186,7 +208,7 @@ def test_the_stored_form(profile):
     assert parse_profile(format_profile(profile)) == profile
 
 
-ODD = format_profile(EMPTY_PROFILE).replace(b'"keys":[]', b'"keys":5')
+ODD = format_profile(EMPTY_PROFILE).replace(b'"keys":{}', b'"keys":5')
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"v":2}', ODD])

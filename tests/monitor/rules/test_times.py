@@ -30,6 +30,16 @@ def test_t10_near_misses_of_events():
     assert severities(number_entry(key_number=1), MINE, events=(Event("port", "+" + N, NOW_MS),))["T-10"] == 1
 
 
+def test_t10_attack_the_event_is_handed_in_after_the_thief_s_certificate():
+    """It is judged again then, with a profile that has learned its key meanwhile."""
+    stolen = number_entry(day=1, key_number=1)
+    profile = learned(MINE, number_entry(), stolen)
+    event = Event("sim", N, stolen.timestamp_ms - HOUR_MS)
+    assert severities(stolen, MINE, profile=profile, events=(event,))["T-10"] == 1
+    later = Event("sim", N, stolen.timestamp_ms + 1)
+    assert "T-10" not in severities(number_entry(day=2, key_number=1), MINE, profile=profile, events=(later,))
+
+
 @pytest.mark.parametrize(("day", "fires"), [(2.9, True), (3.1, False)])
 def test_t10_issuer_and_key_both_new_soon_after_a_renewal(day, fires):
     profile = learned(MINE, number_entry())
