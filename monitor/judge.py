@@ -10,6 +10,7 @@ scope: the rules, and what an alert says (`monitor.alert`).
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -25,7 +26,7 @@ from monitor.rules import next_profile, verdicts
 from monitor.rules.baseline import EMPTY_PROFILE, Profile, format_profile, parse_profile, without_refused
 from monitor.rules.logs import late_events
 from monitor.rules.values import OWNER, S4, Context, LogEvent, Snapshot
-from monitor.rules.verdict import Verdict
+from monitor.rules.verdict import Verdict, unsaid
 from monitor.sources import Sources
 from monitor.state import State
 from monitor.state.rows import Authorisation, CertificateRow, EventRow, NewAlert, Told
@@ -203,9 +204,11 @@ class StateJudge:
                 found.baselines[to.item.id] = format_profile(next_profile(entry, to, context, verdict))
                 self._teach_crowd(entry, to, context, verdict, found)
             if told or (verdict.findings and (verdict.severity < S4 or to is not None)):
-                alert = _joined(self._write(entry, to, verdict, context), told)
-                found.alerts.append(alert)
-                told.append(Told(alert.id, alert.severity))
+                fresh = unsaid(verdict, hit, [(each.severity, each.rules) for each in told])
+                alert = self._write(entry, to, fresh or verdict, context)
+                found.alerts.append(alert := _louder(alert, told) if fresh is not None else _joined(alert, told))
+                if fresh is not None:
+                    told.append(Told(alert.id, alert.severity, alert.rules))
 
     def _teach_crowd(self, entry: Entry, hit: Hit, context: Context, verdict: Verdict, found: Found) -> None:
         """A claim that touches most of a group is judged by what its members have had."""
@@ -245,7 +248,7 @@ class StateJudge:
         told = await self._state.alerts.told(thread, sorted(items))
         for each in found.alerts:
             if each.thread == thread and each.item in items:
-                told.setdefault((each.item, each.addressee), []).append(Told(each.id, each.severity))
+                told.setdefault((each.item, each.addressee), []).append(Told(each.id, each.severity, each.rules))
         return told
 
 
@@ -261,10 +264,18 @@ def _newly_watched(hits: Sequence[Hit], only: frozenset[str] | None, watchlist: 
             yield hit._replace(item=replace(item, added_ms=watchlist.since(item.group).last_ms))
 
 
+def _louder(alert: NewAlert, told: Sequence[Told]) -> NewAlert:
+    """The same rule may lead again, and be graver now: that is another alert."""
+    if all(alert.id != each.id for each in told):
+        return alert
+    name = hashlib.sha256(f"{alert.id} S{alert.severity}".encode()).hexdigest()
+    return replace(alert, id=name, body=alert.body.replace(alert.id.encode(), name.encode()))
+
+
 def _joined(alert: NewAlert, told: Sequence[Told]) -> NewAlert:
-    """One alert for each issuance: a second one for the same item is the first one again, unless it is graver."""
-    same = next((each for each in told if each.severity <= alert.severity), None)
-    return alert if same is None else replace(alert, id=same.id)
+    """One alert for each issuance: what says nothing new is the one again that said it."""
+    same = min(told, key=lambda each: (alert.rule not in each.rules, each.severity > alert.severity, each.severity))
+    return replace(alert, id=same.id)
 
 
 def _rows(entry: Entry) -> list[CertificateRow]:

@@ -213,7 +213,8 @@ def without_refused(profile: Profile, keys: Iterable[bytes], issuers: Container[
     }
     if known == profile.issuers and refused.isdisjoint(profile.keys):
         return profile
-    return replace(profile, issuers=known, keys=tuple(each for each in profile.keys if each not in refused))
+    left = {key: since_ms for key, since_ms in profile.keys.items() if key not in refused}
+    return replace(profile, issuers=known, keys=left)
 
 
 def see_refused(profile: Profile, entry: Entry) -> Profile:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from monitor.entry import Entry
 from monitor.items import CODE
-from monitor.rules.values import OPERATOR, OWNER, S1, S4, Authorised, Finding, Severity
+from monitor.rules.values import OPERATOR, OWNER, S1, S2, S4, Authorised, Finding, Severity
 from monitor.watchlist import Hit
 
 # Of equally grave findings the first of these leads. T-06 comes before T-08, T-14 and T-23, whose cause it mostly is;
@@ -32,6 +32,10 @@ WORD_OF_OWNER = frozenset(
 WORD_ON_ISSUER = frozenset(("T-01", "T-09"))
 """Rules that only ask whether an issuer may: the owner's yes to him settles them. All others ask about more, such as
 whose the key is."""
+
+ONE_QUESTION = frozenset(("T-01", "T-09", "T-12"))
+"""Rules that put one question, whether somebody may issue: of one issuance, which of them asks it depends on the log in
+which it was met first."""
 
 
 class Verdict(NamedTuple):
@@ -69,6 +73,26 @@ def combine(findings: Sequence[Finding], hit: Hit | None, to: str = OWNER) -> Ve
     for finding in folded:
         ordered.insert(ordered.index(FOLDS_INTO) + 1, finding.rule)
     return Verdict(to, severity, ordered[0] if ordered else "", tuple(ordered), tuple(own), folded)
+
+
+def unsaid(verdict: Verdict, hit: Hit | None, said: Sequence[tuple[int, tuple[str, ...]]]) -> Verdict | None:
+    """Of a later verdict on the same issuance, what its addressee has not been told; None where that is worth no other
+    word. said: the severity and the rules of each alert that he had.
+
+    S1 and S2 are always worth it: that a key was revoked is news for whoever was told of a stranger, or has said that
+    the certificate is his. S3 and S4 are where nothing was said as loudly.
+    """
+    if not said:
+        return verdict
+    known = [(severity, ONE_QUESTION.union(rules) if ONE_QUESTION & {*rules} else rules) for severity, rules in said]
+    fresh = [
+        finding for finding in verdict.findings
+        if not any(finding.rule in rules and severity <= finding.severity for severity, rules in known)
+    ]  # fmt: skip
+    if not fresh:
+        return None
+    news = combine(fresh, hit, verdict.to)
+    return news if news.severity <= S2 or all(severity > news.severity for severity, _ in said) else None
 
 
 def _together(findings: list[Finding], hit: Hit | None) -> list[Finding]:

@@ -73,12 +73,13 @@ class Alerts:
 
         def work(connection: sqlite3.Connection) -> dict[tuple[str, str], list[Told]]:
             query = (
-                "SELECT item, addressee, id, severity FROM alerts WHERE thread = ? "
+                "SELECT item, addressee, id, severity, rules FROM alerts WHERE thread = ? "
                 "AND item IN (SELECT value FROM json_each(?)) ORDER BY severity, id"
             )
             found: dict[tuple[str, str], list[Told]] = {}
-            for item, addressee, *row in connection.execute(query, (thread, json.dumps(list(items)))):
-                found.setdefault((item, addressee), []).append(Told(*row))
+            for item, addressee, name, severity, rules in connection.execute(query, (thread, json.dumps(list(items)))):
+                told = Told(name, severity, tuple(json.loads(rules)))
+                found.setdefault((item, addressee), []).append(told)
             return found
 
         return await self._database.read(work)

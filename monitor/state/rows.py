@@ -140,6 +140,7 @@ class Told(NamedTuple):
 
     id: str
     severity: int
+    rules: tuple[str, ...]
 
 
 class AlertRow(NamedTuple):

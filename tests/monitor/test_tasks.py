@@ -123,7 +123,7 @@ async def test_attack_a_number_hidden_among_more_than_a_label_each(kit):
     assert await kit.tasks.work() is False
     assert kit.again.read == [1, 2]
     found = await kit.kit.alerts(item=ITEM)
-    assert [(row.log_index, row.addressee) for row in found] == [(1, OWNER), (2, OWNER)]
+    assert sorted((row.log_index, row.addressee) for row in found) == [(1, OWNER), (2, OWNER)]
     assert await kit.open_tasks() == []
 
 
@@ -570,3 +570,39 @@ async def test_a_fault_between_the_task_and_the_mark_notes_the_event_again(kit, 
     found = [row.rule for row in await kit.kit.alerts(item=ITEM)]
     assert found.count("T-10") == 1
     assert await kit.open_tasks() == []
+
+
+# Findings after the alert -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["none", "authorised", "acknowledged"])
+async def test_attack_a_key_is_revoked_after_the_owner_was_told_of_a_stranger(kit, answer):
+    """An alert as grave was there, and was perhaps answered: that its key was revoked is told all the same, once."""
+    sim, state = CertSim(), kit.memory.state
+    kit.watch(added_ms=0)
+    sim.add(123)
+    await kit.kit.round(sim)
+    sim.now_ms += 30 * DAY_MS
+    sim.add(123, ROGUE, key=22, serial=2)
+    await kit.kit.round(sim)
+    grave = (await kit.kit.alerts(item=ITEM))[1]
+    assert (grave.rule, grave.severity) == ("T-01", S1)
+    if answer == "authorised":
+        entry = bytes.fromhex(grave.thread)
+        await state.answers.authorise("certificate", entry.hex(), ITEM, "me", "", 0)
+        await state.alerts.mark_authorised(grave.id, "me", "")
+        await kit.kit.judge.refresh()
+    elif answer == "acknowledged":
+        await state.alerts.acknowledge(grave.id, "me", "")
+    (row,) = [row for row in await state.answers.certificates(url="") if row.log_index == 1]
+    revoked = Revoked(row.issuer, row.serial, row.spki, sim.now_ms - DAY_MS)
+    kit.kit.sources.known = Known(revocations=Revocations([revoked]))
+    for _ in range(2):
+        await kit.tasks.add_rejudge([(row.log_id, row.log_index)])
+        await kit.tasks.work()
+    found = [each for each in await kit.kit.alerts(item=ITEM) if each.log_index == 1]
+    assert sorted(each.rule for each in found) == ["T-01", "T-18"]
+    told = next(each for each in found if each.rule == "T-18")
+    assert (told.severity, told.status, told.times_seen) == (S1, "new", 2)
+    assert json.loads(told.body)["id"] == told.id
+    assert told.id in [each.alert.id for each in await state.outbox.due(1 << 60, limit=100)]

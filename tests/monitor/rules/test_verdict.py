@@ -4,7 +4,7 @@ import pytest
 
 from monitor.rules import RULES
 from monitor.rules.values import OPERATOR, OWNER, S1, S2, S3, S4, Authorised, Finding
-from monitor.rules.verdict import PRECEDENCE, WORD_OF_OWNER, combine, rules_answered, settle
+from monitor.rules.verdict import PRECEDENCE, WORD_OF_OWNER, combine, rules_answered, settle, unsaid
 from monitor.watchlist import Hit
 from tests.monitor_rules import code_entry, item, number_entry
 
@@ -96,3 +96,20 @@ def test_what_a_yes_answers():
     assert rules_answered("issuer", "number") == {"T-01", "T-09"}, "T-12 asks of a number whose the key is"
     assert rules_answered("issuer", "spc") == {"T-01", "T-09", "T-12"}, "and of a code, who its issuers are"
     assert not rules_answered("issuer", "spc") & {"T-02", "T-03", "T-06", "T-10", "T-16", "T-18"}
+
+
+@pytest.mark.parametrize(("now", "said", "news"), [
+    (["T-01"], [], ("T-01",)),
+    (["T-01"], [(S2, ("T-01",))], None),
+    ([("T-18", S1), ("T-01", S1)], [(S1, ("T-01", "T-09"))], ("T-18",)),  # the same loudness, and another matter
+    ([("T-01", S1)], [(S2, ("T-01",))], ("T-01",)),  # the same, and louder
+    ([("T-16", S1), ("T-01", S2)], [(S1, ("T-10", "T-01"))], ("T-16",)),
+    (["T-12"], [(S2, ("T-01",))], None), (["T-01", "T-09"], [(S2, ("T-12",))], None),  # one question
+    ([("T-01", S1)], [(S2, ("T-12",))], ("T-01",)),
+    ([("T-13", S3)], [(S1, ("T-01",))], None), ([("T-13", S3)], [(S4, ("T-01",))], ("T-13",)),
+    ([], [(S2, ("T-01",))], None),
+])  # fmt: skip
+def test_what_is_said_of_an_issuance_that_is_met_again(now, said, news):
+    verdict = combine([finding(*each) if isinstance(each, tuple) else finding(each) for each in now], NUMBER_HIT)
+    found = unsaid(verdict, NUMBER_HIT, said)
+    assert (found and found.rules) == news
