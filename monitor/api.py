@@ -146,12 +146,13 @@ class Api:
         given = read_chain(await self._body(request))
         now_ms = self._monitor.now_ms()
         source = f"over the API, from {request.remote}"
-        rows = take_in(given.certificate, given.issuers, given.scts, self._monitor.logs, source, now_ms)
+        rows, faults = take_in(given.certificate, given.issuers, given.scts, self._monitor.logs, source, now_ms)
         if not rows:
-            raise UsageError("there is no SCT of a log that is read here", reason="unknown-log")
+            raise next(iter(faults), UsageError("there is no SCT of a log that is read here", reason="unknown-log"))
         new = await self._monitor.state.audits.add(rows)
         await self._monitor.handed_in()
-        return _json({"taken": len(rows), "new": new, "ids": [row.id for row in rows]})
+        wrong = {"problems": [str(fault) for fault in faults]} if faults else {}
+        return _json({"taken": len(rows), "new": new, "ids": [row.id for row in rows], **wrong})
 
     async def _events(self, request: web.Request) -> web.Response:
         value = await self._body(request)

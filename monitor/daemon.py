@@ -148,7 +148,7 @@ class Daemon:
             self._writer.fault, now_ms, wake=self._told, attributes=lambda: self.setup.config.attributes,
         )  # fmt: skip
         self._shared = Shared(
-            judge, self.history, lambda: self.watchlist, lambda: self.setup.trust, lambda: self.following.logs, now_ms,
+            judge, self.history, lambda: self.watchlist, lambda: self.setup.trust, lambda: self._roster.specs, now_ms,
             self._ready, says, audits=self.setup.config.audit != "none", stored=stored,
         )  # fmt: skip
         accuser = Accuser(state, state.folder / EVIDENCE, self._writer.operators)

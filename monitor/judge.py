@@ -24,7 +24,7 @@ from monitor.follow.watch import Found
 from monitor.items import ANYTHING, GROUP, Item
 from monitor.rules import next_profile, verdicts
 from monitor.rules.baseline import EMPTY_PROFILE, Profile, format_profile, parse_profile, without_refused
-from monitor.rules.logs import late_events
+from monitor.rules.logs import bad_sct_events, late_events
 from monitor.rules.values import OWNER, S4, Context, LogEvent, Snapshot
 from monitor.rules.verdict import Verdict, unsaid
 from monitor.sources import Sources
@@ -125,7 +125,7 @@ class StateJudge:
             joined_ms=reading.joined_ms,
             weak_keys=self._sources.known.weak_keys,
             attributes=self._attributes(),
-            log_events=self._log_events(entry, found),
+            log_events=(*self._log_events(entry, found), *bad_sct_events(reading.bad_scts)),
         )
         for at in range(0, max(len(hits), 1), HELD):
             if len(found.alerts) >= HELD:

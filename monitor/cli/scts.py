@@ -142,14 +142,15 @@ def _rows(
             raise UsageError(f"{place} carries no SCT; hand in what came beside it with --sct")
         for sct in every:
             try:
-                taken = take_in(der, issuers, [sct], logs, f"by {who()}", now_ms())
-                why = "" if taken else f"it is of the log {sct[1:33].hex()[:16]}, which is not read here"
+                taken, faults = take_in(der, issuers, [sct], logs, f"by {who()}", now_ms())
             except CtlogError as error:
-                taken, why = [], str(error)
+                taken, faults = [], [error]
             rows += taken
-            if why:
-                left_out += 1
-                say_error(f"{place}: an SCT is left out: {why}.")
+            if taken:
+                continue
+            left_out += 1
+            why = faults[0] if faults else f"it is of the log {sct[1:33].hex()[:16]}, which is not read here"
+            say_error(f"{place}: an SCT is left out: {why}.")
     return rows, left_out
 
 

@@ -10,13 +10,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ctlog.client.evidence import prove_broken_sct, record
-from ctlog.client.sct import VerifiedSct, embedded_scts, verify_sct
+from ctlog.client.sct import Candidate, VerifiedSct, check_time, embedded_scts, read_sct
 from ctlog.client.tile_reader import TileReader
 from ctlog.client.trusted import LogPolicy
-from ctlog.errors import CtlogError, Misbehaviour, NotFoundError, ProofError, StoreError
+from ctlog.errors import (
+    CtlogError,
+    MalformedError,
+    Misbehaviour,
+    NotFoundError,
+    ProofError,
+    SctError,
+    StoreError,
+)
 from ctlog.merkle.hashing import leaf_hash
 from ctlog.merkle.tree import Node, TreeHead
 from ctlog.wire.checkpoint import SignedHead
@@ -27,6 +35,7 @@ from ctlog.wire.rfc6962 import (
     parse_merkle_tree_leaf,
     parse_sct,
 )
+from ctlog.x509.der import parse_certificate
 from monitor.entry import look
 from monitor.follow.begin import audit_path, leaves, proof_by_hash
 from monitor.follow.followed import Clock, Followed
@@ -41,6 +50,11 @@ CANDIDATES = 64
 """Entries with a label of the promised one that are compared with it."""
 
 
+AHEAD_MS = 600_000
+"""So far ahead of our clock an SCT may be dated: clocks differ. One that is dated further has a later deadline than it
+should."""
+
+
 class Known(Protocol):
     """A log that is known by its key."""
 
@@ -50,21 +64,37 @@ class Known(Protocol):
     def policy(self) -> LogPolicy: ...
 
 
+class TakenIn(NamedTuple):
+    """rows: the SCTs that hold, ready to be audited. faults: what is wrong with others, or with these; they do not keep
+    the good ones from being audited, for then one bad SCT would hide all promises of a certificate."""
+
+    rows: list[SctRow]
+    faults: list[CtlogError]
+
+
 def take_in(
     certificate: bytes, issuers: Sequence[bytes], scts: Sequence[bytes], logs: Mapping[bytes, Known], source: str,
     now_ms: int,
-) -> list[SctRow]:  # fmt: skip
-    """The SCTs of followed logs that hold for this certificate, ready to be audited.
+) -> TakenIn:  # fmt: skip
+    """The SCTs of followed logs for this certificate, one by one; those of other logs are left out.
 
-    `scts`: serialized; where there are none, those in the certificate. Raises SctError or MalformedError for one of a
-    followed log that does not hold; those of other logs are left out.
+    `scts`: serialized; where there are none, those in the certificate. One that is dated ahead of `now_ms` holds: it
+    waits until its time has come, and is a fault beyond AHEAD_MS. Raises MalformedError for a certificate or a list of
+    SCTs that cannot be read.
     """
-    rows = []
+    candidate = Candidate(parse_certificate(certificate), tuple(parse_certificate(der, "issuer") for der in issuers))
+    taken = TakenIn([], [])
     for data in scts or embedded_scts(certificate):
         log = logs.get(data[1:33])
-        if log is not None:
-            rows.append(sct_row(log, verify_sct(certificate, issuers, data, log.policy.key, now_ms), source, now_ms))
-    return rows
+        if log is None:
+            continue
+        try:
+            verified = candidate.verify(read_sct(data), log.policy.key)
+            taken.rows.append(sct_row(log, verified, source, now_ms))
+            check_time(verified.sct, now_ms, AHEAD_MS)
+        except (SctError, MalformedError) as error:
+            taken.faults.append(error)
+    return taken
 
 
 def sct_row(log: Known, verified: VerifiedSct, source: str, now_ms: int) -> SctRow:

@@ -16,16 +16,16 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from ctlog.client.follow import Batch
-from ctlog.errors import MalformedError, SctError, StoreError
+from ctlog.errors import MalformedError, StoreError
 from monitor.entry import NOWHERE, Entry, Place, Trust, look_at, read_entry
-from monitor.follow.audit import take_in
+from monitor.follow.audit import Known, TakenIn, take_in
 from monitor.follow.collect import Collector
 from monitor.follow.followed import Clock, Followed, Says, silent
 from monitor.follow.issuers import Issuers, chain_keys, precertificates
 from monitor.follow.watch import NOBODY, Found
 from monitor.glance import Glance, Glancer
 from monitor.history import History
-from monitor.state.rows import NewAlert, SctRow
+from monitor.state.rows import NewAlert
 from monitor.watchlist import Watchlist
 
 SCT_LIST = bytes.fromhex("060a2b06010401d679020402")
@@ -42,7 +42,8 @@ class Reading(NamedTuple):
     read, so that what was never seen before is news. was_there: the log had the entry before that, or it is read again
     for some items or from further back: whether it is older than an item may then go by its timestamp. joined_ms: when
     the log joined others that had been read by then; 0 for one of the first. late: "", or that it came into the tree
-    later than the log promised, or is dated back (`monitor.follow.merge_delay`).
+    later than the log promised, or is dated back (`monitor.follow.merge_delay`). bad_scts: "", or what is wrong with
+    the SCTs of followed logs that it carries.
     """
 
     filling: bool = False
@@ -50,6 +51,7 @@ class Reading(NamedTuple):
     was_there: bool = False
     joined_ms: int = 0
     late: str = ""
+    bad_scts: str = ""
 
 
 class Judge(Protocol):
@@ -82,7 +84,7 @@ class Shared:
 
     def __init__(
         self, judge: Judge, history: History, watchlist: Callable[[], Watchlist], trust: Callable[[], Trust],
-        logs: Callable[[], Mapping[bytes, Followed]], now_ms: Clock, ready: Callable[[bytes], Awaitable[None]],
+        logs: Callable[[], Mapping[bytes, Known]], now_ms: Clock, ready: Callable[[bytes], Awaitable[None]],
         says: Says = silent, *, audits: bool = True, stored: dict[int, int] | None = None,
     ) -> None:  # fmt: skip
         """`ready` keeps, by a log's id, that it has been caught up with once."""
@@ -204,19 +206,21 @@ class EntryInspector:
         *, is_news: bool = True, late: Mapping[int, str] = NOBODY,
     ) -> None:  # fmt: skip
         keys, before, judge = chain_keys(batch), precertificates(batch), self._shared.judge
-        ready: list[tuple[Place, bytes, Any]] = []
+        ready: list[tuple[Place, bytes, Any, str]] = []
         for at in wanted:
             place, leaf = Place(self._log.log_id, self._log.name, batch.lo + at, proven), batch.leaves[at]
             with self._fault_told(place, leaf, found):
                 chain = await self._issuers.chain(keys[at])
                 entry = read_entry(place, leaf, pre_certificate=before[at], chain=chain, trust=self._shared.trust())
-                found.scts += self._promises(entry)
-                ready.append((place, leaf, await judge.prepare(entry)))
-        for place, leaf, case in ready:
+                rows, faults = self._promises(entry)
+                found.scts += rows
+                ready.append((place, leaf, await judge.prepare(entry), "; ".join(map(str, faults))))
+        for place, leaf, case, bad_scts in ready:
             with self._fault_told(place, leaf, found):
                 there = not (self._has_met_end and is_news) or only is not None
                 reading = Reading(
-                    self._late > FILLING, self.is_ready and is_news, there, self._joined_ms, late.get(place.index, "")
+                    self._late > FILLING, self.is_ready and is_news, there, self._joined_ms, late.get(place.index, ""),
+                    bad_scts,
                 )
                 await judge.judge(case, found, reading, only)
 
@@ -231,13 +235,13 @@ class EntryInspector:
             self._shared.says("error", self._log.name, f"entry {place.index} could not be judged: {error!r}")
             found.alerts += self._shared.judge.unjudged(place, leaf, error)
 
-    def _promises(self, entry: Entry) -> list[SctRow]:
-        """The SCTs of followed logs in a final certificate; those that do not hold are a finding of the rules'."""
+    def _promises(self, entry: Entry) -> TakenIn:
+        """The SCTs of followed logs in a final certificate."""
         if not self._shared.audits or entry.precert or not entry.issuers or SCT_LIST not in entry.certificate:
-            return []
+            return TakenIn([], [])
         issuers = [issuer.der for issuer in entry.issuers]
         try:
             source = f"{self._log.name}, entry {entry.index}"
             return take_in(entry.certificate, issuers, [], self._shared.logs(), source, self._shared.now_ms())
-        except (SctError, MalformedError):
-            return []
+        except MalformedError as error:
+            return TakenIn([], [error])

@@ -7,17 +7,25 @@ they are put before the owner of the number that they concern. Out of scope: evi
 from __future__ import annotations
 
 from monitor.entry import Entry
-from monitor.rules.values import OPERATOR, OWNER, S3, Context, Finding, LogEvent, say, sentence
+from monitor.rules.values import OPERATOR, OWNER, S2, S3, Context, Finding, LogEvent, say, sentence
 from monitor.watchlist import Hit
 
 LIED = "Keep the evidence and publish it; do not rely on this log alone."
 LATE = "Judge the certificate by today, when it was first seen here, and not by the date that its log gives it."
+
+UNHELD = "Ask the issuer where it had this SCT from; do not take the certificate for logged by it."
 
 
 def late_events(what: str) -> tuple[LogEvent, ...]:
     """What is said to the owner of an entry that came into the tree too late, or is dated back: whoever runs this is
     told aloud (`monitor.follow.merge_delay`), and the owner beside whatever else there is to say."""
     return (LogEvent("T-20", f"{what}: it came late, or its log dated it back", S3, LATE),)
+
+
+def bad_sct_events(what: str) -> tuple[LogEvent, ...]:
+    """What is said of a certificate that carries SCTs which do not hold. It accuses no log: whoever put them there, the
+    certificate is no better than one that was never logged."""
+    return (LogEvent("T-20", f"it carries an SCT that does not hold: {what}", S2, UNHELD),) if what else ()
 
 
 def t20(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
@@ -31,8 +39,9 @@ def t28(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
 
 
 def _event(rule: str, entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
-    for event in context.log_events:
-        if event.rule == rule:
-            reason = sentence(f"{say(event.what, 240)}.")
-            return Finding(rule, event.severity, reason, event.action or LIED, OWNER if hit else OPERATOR)
-    return None
+    events = [event for event in context.log_events if event.rule == rule]
+    if not events:
+        return None
+    event = min(events, key=lambda each: each.severity)
+    reason = sentence(f"{say(event.what, 240)}.")
+    return Finding(rule, event.severity, reason, event.action or LIED, OWNER if hit else OPERATOR)

@@ -136,6 +136,9 @@ async def test_an_sct_that_does_not_hold_accuses_nobody(client: Client) -> None:
     assert status == 400
     assert problem["error"] not in ("usage", "error")
     assert await client.monitor.state.audits.find() == []
+    given = [base64.b64encode(each).decode() for each in (bytes(spoiled), format_sct(SCT))]
+    status, value = await client.post("v1/scts", chain(scts=given))
+    assert (status, value["taken"], len(value["problems"])) == (200, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ctlog.issuance import DAY_MS, Key, Subject
 from ctlog.issuance.write import items, sequence
 from ctlog.tn.numbers import TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
+from ctlog.wire.rfc6962 import format_sct
 from monitor import judge
 from monitor.config import SourcesConfig
 from monitor.follow.followed import ENTRIES, TILES
@@ -437,3 +438,20 @@ async def test_attack_a_harmless_fork_first_and_then_one_of_the_same_size(memory
             await kit.round(sim, form=form)
     (alert,) = await kit.alerts(item=ITEM)
     assert (alert.log_index, alert.proven) == (None, None)
+
+
+async def test_attack_one_bad_sct_hides_the_promises_of_a_certificate(memory):
+    """The others are audited, and that this one does not hold is told; it accuses no log."""
+    sim, kit = CertSim(), memory.kit
+    tbs = number_tbs(123)
+    sct = sim.sct(sim.submit([CA.precertificate(tbs), *CA.chain]))
+    sim.publish()
+    bad = sct._replace(timestamp_ms=sct.timestamp_ms - 1)
+    sim.submit([CA.final(tbs, [format_sct(bad), format_sct(sct)]), *CA.chain])
+    sim.publish()
+    await kit.round(sim)
+    assert await memory.state.audits.counts() == {"waiting": 1}
+    (told,) = [row for row in await kit.alerts(item=ITEM) if "T-20" in row.rules]
+    assert (told.severity, told.addressee, told.log_index) == (S2, OWNER, 1)
+    assert "does not hold" in json.loads(told.body)["reason"]
+    assert await kit.alerts(kind="misbehaviour") == []

@@ -6,10 +6,10 @@ import pytest
 
 from ctlog.client.evidence import verify_evidence
 from ctlog.client.sct import verify_sct
-from ctlog.errors import SctError, TransportError
+from ctlog.errors import MalformedError, TransportError
 from ctlog.wire.rfc6962 import format_merkle_tree_leaf, format_sct
 from ctlog.wire.static_ct import TileLeaf, format_leaf_index
-from monitor.follow.audit import Auditor, sct_row, take_in
+from monitor.follow.audit import AHEAD_MS, Auditor, sct_row, take_in
 from monitor.follow.collect import Collector
 from monitor.follow.followed import ENTRIES, TILES
 from monitor.follow.misbehaviour import Accuser
@@ -175,15 +175,43 @@ async def test_found_in_certificates_and_handed_in():
     sim = CertSim()
     logs = {sim.policy.key.log_id: followed(sim)}
     final, sct = sim.issue(5)
-    (found,) = take_in(final, CA.chain, [], logs, "in a certificate", sim.now_ms)
+    (found,), faults = take_in(final, CA.chain, [], logs, "in a certificate", sim.now_ms)
+    assert faults == []
     assert (found.log_id, found.log_index, found.status) == (sim.policy.key.log_id, 0, "waiting")
     assert found.leaf == sim.tree.inputs[0]
     again = take_in(final, CA.chain, [format_sct(sct)], logs, "handed in", sim.now_ms)
-    assert again[0].id == found.id
-    assert take_in(final, CA.chain, [], {}, "", sim.now_ms) == []  # another log's
-    bad = format_sct(sct._replace(extensions=format_leaf_index(9)))
-    with pytest.raises(SctError):
-        take_in(final, CA.chain, [bad], logs, "", sim.now_ms)
+    assert again.rows[0].id == found.id
+    assert take_in(final, CA.chain, [], {}, "", sim.now_ms) == ([], [])  # another log's
+    with pytest.raises(MalformedError):
+        take_in(final[:-1], CA.chain, [], logs, "", sim.now_ms)
+
+
+@pytest.mark.parametrize("first", ["good", "bad"])
+async def test_attack_one_bad_sct_beside_the_good_ones(first):
+    """Of whatever badness, and wherever it stands: the others are audited all the same."""
+    sim = CertSim()
+    logs = {sim.policy.key.log_id: followed(sim)}
+    final, sct = sim.issue(5)
+    good = format_sct(sct)
+    for bad, reason in (
+        (format_sct(sct._replace(extensions=format_leaf_index(9))), "bad-signature"),
+        (format_sct(sct._replace(timestamp_ms=sct.timestamp_ms - 1)), "bad-signature"), (good[:-3], None),
+    ):  # fmt: skip
+        given = [good, bad] if first == "good" else [bad, good]
+        (row,), (fault,) = take_in(final, CA.chain, given, logs, "", sim.now_ms)
+        assert row.sct == good
+        assert reason is None or fault.reason == reason
+
+
+async def test_an_sct_that_is_ahead_of_our_clock_is_audited():
+    """It is told of, if it is so far ahead that clocks do not explain it: then it has a later deadline than others."""
+    sim = CertSim()
+    logs = {sim.policy.key.log_id: followed(sim)}
+    final, sct = sim.issue(5)
+    for ahead_ms, faults in ((1, []), (AHEAD_MS, []), (AHEAD_MS + 1, ["from-the-future"])):
+        taken = take_in(final, CA.chain, [], logs, "", sct.timestamp_ms - ahead_ms)
+        assert len(taken.rows) == 1
+        assert [fault.reason for fault in taken.faults] == faults
 
 
 async def test_a_row_of_a_verified_sct():

@@ -30,7 +30,7 @@ class Noting:
 
     def __init__(self):
         self.judged, self.kept, self.faults = [], [], {}
-        self.options = []
+        self.options, self.bad_scts = [], []
 
     async def prepare(self, entry):
         await asyncio.sleep(0)
@@ -42,6 +42,7 @@ class Noting:
         if ("judge", case.index) in self.faults:
             raise self.faults["judge", case.index]
         self.judged.append(case.index)
+        self.bad_scts.append(reading.bad_scts)
         self.options.append((reading.filling, reading.is_ready, only, case.proven, case.issuer.text))
 
     def unjudged(self, place, leaf, error):
@@ -247,6 +248,7 @@ async def test_scts_that_do_not_hold_accuse_nobody(kit):
     found = await made.read()
     assert found.scts == []
     assert made.judge.judged == [0, 1]
+    assert made.judge.bad_scts == ["", "the SCT's signature is not the log's over this certificate"]
 
 
 async def test_glances_of_all_logs_share_what_they_know(kit):
