@@ -214,7 +214,7 @@ def _sections(document: Mapping[str, Any]) -> Iterable[tuple[str, list[tuple[str
         ("key", key["sha256"]),
         ("key first", _first_use(key)),
     ]
-    size, shown = log["proven_in"], command(document, "alerts show", f"{document['id'][:12]} --pem")
+    size, name = log["proven_in"], document["id"][:12]
     entries = "entry" if size == 1 else "entries"
     where = "seen, not proven yet" if size is None else f"proven in the tree of {size:,} {entries}"
     place = "none: it was promised, and is not there" if log["index"] is None else f"{log['index']:,}, {where}"
@@ -225,7 +225,8 @@ def _sections(document: Mapping[str, Any]) -> Iterable[tuple[str, list[tuple[str
         ("logged", log["logged"]),
         ("issuance", document["issuance"]),
         ("alert", document["id"]),
-        ("evidence", shown if certificate["der"] else ""),
+        ("certificate", command(document, "alerts show", f"{name} --pem") if certificate["der"] else ""),
+        ("evidence", command(document, "alerts bundle", name) if log["index"] is not None else ""),
     ]
 
 

@@ -28,6 +28,7 @@ from ctlog.client.guarded import GuardedFetcher
 from ctlog.client.http_fetcher import HttpFetcher
 from monitor.api import Api, Counts, serving
 from monitor.backfill import HISTORY, Backfill
+from monitor.bundle import Keeper
 from monitor.catalogue import LogSpec
 from monitor.checkup import Checkup, Status, Surroundings
 from monitor.context import Past
@@ -39,6 +40,7 @@ from monitor.follow.watch import Pace
 from monitor.following import Following
 from monitor.health import Failure, Trouble
 from monitor.history import History
+from monitor.items import say_items
 from monitor.judge import StateJudge
 from monitor.parts import Parts
 from monitor.reload import Reloader, Setup
@@ -60,7 +62,7 @@ FILES, ANSWERS, LOGS, SOURCES, TASKS, HEALTH, TIDY, PAST = (
     "reads its files again", "reads answers", "reads which logs there are", "asks outside sources",
     "reads entries again", "looks after itself", "keeps the history short", "reads further back",
 )  # fmt: skip
-FILES_S, ANSWERS_S, LOGS_S, TASKS_S, HEALTH_S, TIDY_S = 2.0, 1.0, 5.0, 60.0, 30.0, 10.0
+FILES_S, ANSWERS_S, LOGS_S, TASKS_S, HEALTH_S, TIDY_S, PROOFS_S = 2.0, 1.0, 5.0, 60.0, 30.0, 10.0, 10.0
 
 Reach = Callable[[LogSpec, AsyncExitStack], Awaitable[Fetcher]]
 Get = Callable[[str], Awaitable[bytes]]
@@ -160,6 +162,7 @@ class Daemon:
             state, self.following, past, lambda: self.watchlist, judge.refresh, now_ms, says, self._told,
             self._writer.operators, lambda: self._next is None, lambda: self.setup.trust,
         )  # fmt: skip
+        self._keeper = Keeper(state, self.following, now_ms, says)
         self._backfill = Backfill(state, self.following, now_ms, says, self._told)
         self._teller = Teller(
             state, lambda: self.channels, now_ms, says, operators=self._writer.operators,
@@ -183,6 +186,7 @@ class Daemon:
         parts.start(TASKS, self._tasks.round, lambda: TASKS_S)
         parts.start(HEALTH, self._look_at_health, lambda: HEALTH_S)
         parts.start(TIDY, self._tidy, lambda: TIDY_S)
+        parts.start("keeps proofs of what was told", self._keeper.work, lambda: PROOFS_S)
         parts.start(PAST, self._backfill.work, lambda: TASKS_S)
         parts.start("says how far it is", self.following.report, lambda: 0.0)
         stack.push_async_callback(self.following.close)
@@ -302,7 +306,7 @@ class Daemon:
             return
         new = await self._enrolment.enrol(self._next, has_history=len(self.history) > 0)
         self.watchlist, self._next = self._next, None
-        self._says("info", "watch list", f"{_items(len(self.watchlist), 'watched')}, {new:,} of them newly")
+        self._says("info", "watch list", f"{say_items(len(self.watchlist), 'watched')}, {new:,} of them newly")
         if self.is_started:
             self._parts.wake(TASKS)
 
@@ -339,8 +343,8 @@ class Daemon:
     def _start_line(self) -> str:
         config = self.setup.config
         return (
-            f"ctlog-monitor {__version__} watches {_items(len(self.watchlist))} for {config.contact}, and tells over "
-            f"{', '.join(self.channels) or 'no channel'}; its history has {len(self.history):,} records"
+            f"ctlog-monitor {__version__} watches {say_items(len(self.watchlist))} for {config.contact}, and tells "
+            f"over {', '.join(self.channels) or 'no channel'}; its history has {len(self.history):,} records"
             f"{f'; {self.url} answers' if self.url else ''}"
         )
 
@@ -390,8 +394,3 @@ class Daemon:
         """An event was handed in."""
         await self._judge.refresh()
         self._parts.wake(TASKS)
-
-
-def _items(count: int, what: str = "") -> str:
-    said = f"{count:,} {'item' if count == 1 else 'items'}"
-    return f"{said} {'is' if count == 1 else 'are'} {what}" if what else said

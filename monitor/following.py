@@ -19,6 +19,7 @@ from ctlog.client.get_entries import EntriesFollower
 from ctlog.client.http_fetcher import HttpFetcher
 from ctlog.client.patient import PatientFetcher
 from ctlog.errors import CtlogError, NotFoundError, ProofError, StoreError
+from ctlog.wire.checkpoint import SignedHead
 from monitor.catalogue import LogSpec
 from monitor.follow.audit import Auditor
 from monitor.follow.begin import audit_path, begin
@@ -120,6 +121,12 @@ class Following:
                     proven = None
             await running.inspector.again(batch, proven, found, only)
         return True
+
+    def trusted(self, log_id: bytes) -> tuple[Followed, SignedHead] | None:
+        """A log that is read at present, and the newest head of it that is trusted; None where there is none."""
+        running = self.running.get(log_id)
+        head = running.watch.heads.trusted.head if running else None
+        return (running.watch.log, head) if running and head else None
 
     def stored(self, log_id: bytes, found: Found) -> None:
         """What was found by reading again is stored."""

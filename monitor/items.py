@@ -217,3 +217,9 @@ def _digits(text: str, what: str) -> str:
     if not number.is_numeric:
         raise UsageError(f"{text!r} is no {what[2:]}: it has * or #")
     return number.digits
+
+
+def say_items(count: int, what: str = "") -> str:
+    """ "1 item", "2 items"; with `what` is so of them: "1 item is watched"."""
+    said = f"{count:,} {'item' if count == 1 else 'items'}"
+    return f"{said} {'is' if count == 1 else 'are'} {what}" if what else said

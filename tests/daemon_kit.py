@@ -164,7 +164,7 @@ def write(path, text):
 
 def hurry(monkeypatch):
     """Nobody waits for seconds."""
-    for name in ("FILES_S", "ANSWERS_S", "LOGS_S", "TASKS_S", "HEALTH_S", "TIDY_S"):
+    for name in ("FILES_S", "ANSWERS_S", "LOGS_S", "TASKS_S", "HEALTH_S", "TIDY_S", "PROOFS_S"):
         monkeypatch.setattr(daemon, name, 0.01)
     monkeypatch.setattr(parts, "AGAIN_S", 0.01)
     monkeypatch.setattr(following, "RESTART_S", 0.01)

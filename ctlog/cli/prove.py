@@ -95,16 +95,19 @@ def verify_proof(
         say_json({
             "result": "proven", "file": str(certificate), "certificate_sha256": hashlib.sha256(leaf).hexdigest(),
             "origin": found.origin, "index": found.index, "size": found.size, "root": found.root.hex(),
-            "sct_timestamp_ms": found.sct.timestamp_ms, "sct_checked": found.sct_checked,
+            "sct_timestamp_ms": found.timestamp_ms, "sct_checked": found.sct_checked,
             "head_timestamp_ms": found.head_ms, "issuer_checked": bool(above),
         })  # fmt: skip
         return 0
     say(f"{certificate} ({name_text(parsed.subject)}) is in the log {found.origin}.")
     say(f"  proven      entry {found.index} of {found.size}, by {proof}, signed by the key that you gave"
         + (f" on {when(found.head_ms)}" if found.head_ms is not None else ""))  # fmt: skip
-    say(f"  promised    on {when(found.sct.timestamp_ms)}"
-        + (", by the SCT in the proof: signed by the log's key" if found.sct_checked else
-           " (the SCT's signature is not checked: that needs the log's own key)"))  # fmt: skip
+    if found.sct is None:
+        say(f"  logged      on {when(found.timestamp_ms)} (no SCT is needed, and none is here: the entry was seen)")
+    else:
+        say(f"  promised    on {when(found.timestamp_ms)}"
+            + (", by the SCT in the proof: signed by the log's key" if found.sct_checked else
+               " (the SCT's signature is not checked: that needs the log's own key)"))  # fmt: skip
     say("  issued      signed by its issuer, whose certificate you gave" if above else
         "  issued      NOT CHECKED: without its issuer's certificate (--intermediates) nobody can tell whether its own "
         "signature is forged")  # fmt: skip

@@ -4,10 +4,11 @@ An SCT is a promise; this is its keeping: the entry stands at this index of that
 kilobytes beside a certificate, such as a messaging application.
 
 In scope: what stands in `extra`, so that the entry can be rebuilt from the certificate alone (the SCT and the hash of
-the issuer's key: both are hints, bound by the leaf's hash); making one from what `ctlog.client.inclusion` proved;
-checking one against the log's key. A file by another maker, without `extra`, is checked with the SCT that stands in the
-certificate. Out of scope: cosignatures of witnesses, and whether the certificate is good otherwise: its own signature
-is no part of an entry made from a precertificate, so its chain has to be checked besides.
+the issuer's key: both are hints, bound by the leaf's hash); making one from what `ctlog.client.inclusion` proved, or
+from an entry that was read in the log, of which nobody need have the SCT; checking one against the log's key. A file by
+another maker, without `extra`, is checked with the SCT that stands in the certificate. Out of scope: cosignatures of
+witnesses, and whether the certificate is good otherwise: its own signature is no part of an entry made from a
+precertificate, so its chain has to be checked besides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ctlog.client.inclusion import Kept
 from ctlog.client.sct import CLOCK_SKEW_MS, embedded_scts
@@ -31,6 +33,7 @@ from ctlog.wire.rfc6962 import (
     TimestampedEntry,
     format_merkle_tree_leaf,
     format_sct,
+    parse_merkle_tree_leaf,
     parse_sct,
 )
 from ctlog.wire.signed_note import Ed25519Verifier, open_note, parse_note
@@ -41,6 +44,7 @@ from ctlog.x509.der import Certificate, parse_certificate
 from ctlog.x509.precert import is_precertificate, tbs_of_final, tbs_of_precertificate
 
 _VERSION = b"\x01"
+_SEEN = b"\x02"  # without an SCT: of an entry that was read in the log
 _FIELD = "tlog-proof"
 
 
@@ -49,6 +53,7 @@ class Stapled:
     """What was proven: the certificate's entry is number `index` of the tree of `size` that `origin` signed.
 
     head_ms: when the log signed that tree; None where only a checkpoint key was given, whose signature has no time.
+    timestamp_ms: when the entry was logged. sct: the SCT that was given for it, None where the file carries none.
     sct_checked: whether the SCT's signature was checked too, which needs the log's own key.
     """
 
@@ -57,7 +62,8 @@ class Stapled:
     size: int
     root: bytes
     head_ms: int | None
-    sct: SignedCertificateTimestamp
+    timestamp_ms: int
+    sct: SignedCertificateTimestamp | None
     entry: SignedEntry
     sct_checked: bool
 
@@ -69,6 +75,18 @@ def format_stapled(kept: Kept) -> bytes:
         _VERSION, vector(verified.entry.issuer_key_hash, 1), vector(format_sct(verified.sct), 2, 1),
     ))  # fmt: skip
     return format_tlog_proof(TlogProof(kept.index, kept.proof, kept.head.note, extra))
+
+
+def format_seen(leaf: bytes, index: int, proof: Sequence[bytes], note: bytes) -> bytes:
+    """The file for an entry that was read in the log: its MerkleTreeLeaf, its place, and the signed tree (a note).
+
+    Nothing is checked here. Raises MalformedError for what is no leaf.
+    """
+    seen = parse_merkle_tree_leaf(leaf)
+    extra = b"".join((
+        _SEEN, vector(seen.entry.issuer_key_hash, 1), seen.timestamp_ms.to_bytes(8, "big"), vector(seen.extensions, 2),
+    ))  # fmt: skip
+    return format_tlog_proof(TlogProof(index, tuple(proof), note, extra))
 
 
 def verify_stapled(
@@ -94,19 +112,20 @@ def verify_stapled(
         raise VerificationError("the log signed the tree in the future", reason="from-the-future")
     parsed = parse_certificate(certificate)
     refusal: VerificationError | None = None
-    for sct, issuer_key_hash in _hints(proof, parsed, issuers):
-        entry = _entry(parsed, issuer_key_hash)
+    for hint in _hints(proof, parsed, issuers):
+        entry = _entry(parsed, hint.issuer_key_hash)
         try:
-            if parse_leaf_index(sct.extensions) not in (None, proof.index):
+            if parse_leaf_index(hint.extensions) not in (None, proof.index):
                 raise SctError("the SCT promises another place in the log", reason="wrong-index")
-            leaf = format_merkle_tree_leaf(TimestampedEntry(sct.timestamp_ms, entry, sct.extensions))
+            leaf = format_merkle_tree_leaf(TimestampedEntry(hint.timestamp_ms, entry, hint.extensions))
             verify_inclusion(proof.index, size, leaf_hash(leaf), proof.hashes, root)
-            if key is not None:
-                key.verify_sct(sct, entry)
+            if key is not None and hint.sct is not None:
+                key.verify_sct(hint.sct, entry)
         except (ProofError, SctError, SignatureError) as error:
             refusal = refusal or error
             continue
-        return Stapled(origin, proof.index, size, root, head_ms, sct, entry, key is not None)
+        is_checked = key is not None and hint.sct is not None
+        return Stapled(origin, proof.index, size, root, head_ms, hint.timestamp_ms, hint.sct, entry, is_checked)
     raise refusal or ProofError("nothing says which entry this certificate has: the file carries no SCT, nor does it")
 
 
@@ -127,23 +146,38 @@ def _open(
     return checkpoint.origin, checkpoint.size, checkpoint.root, None
 
 
-def _hints(
-    proof: TlogProof, certificate: Certificate, issuers: Sequence[bytes]
-) -> list[tuple[SignedCertificateTimestamp, bytes]]:
-    """The SCT and the issuer key hash that the file says; or those that the certificate and its issuer say."""
-    if proof.extra[:1] == _VERSION:
+class _Hint(NamedTuple):
+    """What an entry is rebuilt with; wrong hints lead to another leaf hash."""
+
+    timestamp_ms: int
+    extensions: bytes
+    issuer_key_hash: bytes
+    sct: SignedCertificateTimestamp | None
+
+
+def _of_sct(sct: SignedCertificateTimestamp, issuer_key_hash: bytes) -> _Hint:
+    return _Hint(sct.timestamp_ms, sct.extensions, issuer_key_hash, sct)
+
+
+def _hints(proof: TlogProof, certificate: Certificate, issuers: Sequence[bytes]) -> list[_Hint]:
+    """What the file says; or, where it says nothing, the certificate and its issuer."""
+    if proof.extra[:1] in (_VERSION, _SEEN):
         reader = Reader(proof.extra, "extra", start=1)
-        issuer_key_hash, data = reader.vector(1), reader.vector(2, 1)
+        issuer_key_hash = reader.vector(1)
+        if proof.extra[:1] == _VERSION:
+            hint = _of_sct(parse_sct(reader.vector(2, 1)), issuer_key_hash)
+        else:
+            hint = _Hint(reader.uint(8), reader.vector(2), issuer_key_hash, None)
         reader.end()
         if len(issuer_key_hash) not in (0, HASH_SIZE):
             raise MalformedError("tlog-proof: a hash of the issuer's key that has not 32 bytes", field=_FIELD)
-        return [(parse_sct(data), issuer_key_hash)]
+        return [hint]
     found = []
     for issuer in issuers[:1]:
         key_hash = hashlib.sha256(parse_certificate(issuer, "issuer").spki).digest()
         for data in embedded_scts(certificate.der):
             try:
-                found.append((parse_sct(data), key_hash))
+                found.append(_of_sct(parse_sct(data), key_hash))
             except MalformedError:
                 continue  # of a version that is not known
     return found

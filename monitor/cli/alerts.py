@@ -11,6 +11,7 @@ import click
 from ctlog.cli.output import json_option, say, say_json, when
 from ctlog.errors import NotFoundError, UsageError
 from monitor.cli.authorise import authorise, authorised, note_option, revoke
+from monitor.cli.bundle import bundle
 from monitor.cli.place import folder_option, now_ms, who, with_state
 from monitor.cli.refuse import refuse, refused
 from monitor.cli.times import parse_moment
@@ -179,7 +180,7 @@ def resend(folder: Path, ids: tuple[str, ...], channel: str | None, as_json: boo
     return 0
 
 
-for _command in (authorise, refuse, authorised, refused, revoke):
+for _command in (bundle, authorise, refuse, authorised, refused, revoke):
     alerts.add_command(_command)
 
 

@@ -11,7 +11,7 @@ from ctlog.cli.getter import drive
 from ctlog.client.inclusion import advance, find
 from ctlog.client.issuers import IssuerPool
 from ctlog.client.sct import CLOCK_SKEW_MS
-from ctlog.client.stapled import format_stapled, verify_stapled
+from ctlog.client.stapled import format_seen, format_stapled, verify_stapled
 from ctlog.client.trusted import LogPolicy, TrustedLog
 from ctlog.errors import (
     CtlogError,
@@ -23,7 +23,7 @@ from ctlog.errors import (
     UsageError,
     VerificationError,
 )
-from ctlog.wire.rfc6962 import LogKey
+from ctlog.wire.rfc6962 import LogKey, TimestampedEntry, format_merkle_tree_leaf
 from ctlog.wire.signed_note import Ed25519Verifier
 from ctlog.wire.tlog_proof import format_tlog_proof, parse_tlog_proof
 from tests.small_log import AUTHORITY, KEY, NOW, SmallLog, tbs
@@ -92,6 +92,39 @@ def test_by_another_maker():
         assert checked(proof=proof, issuers=AUTHORITY.chain).index == 7
         assert refused(ProofError, proof=proof) == "bad-proof"
         assert refused(ProofError, proof=proof, certificate=PLAIN, issuers=AUTHORITY.chain) == "bad-proof"
+
+
+def seen_of(index: int) -> bytes:
+    """What whoever read the log writes: he has no SCT."""
+    found = checked(EMBEDDED[index], proof_of(EMBEDDED[index]))
+    leaf = format_merkle_tree_leaf(TimestampedEntry(found.timestamp_ms, found.entry, found.sct.extensions))
+    plain = parse_tlog_proof(proof_of(EMBEDDED[index]))
+    return format_seen(leaf, index, plain.hashes, plain.checkpoint)
+
+
+SEEN = seen_of(7)
+
+
+def test_an_entry_that_was_seen_in_the_log():
+    """No SCT is at hand, and none is needed: the tree is signed. It holds for every form of the certificate."""
+    for same in (EMBEDDED[7], AUTHORITY.precertificate(tbs(7))):
+        found = checked(same, SEEN)
+        assert (found.index, found.size, found.timestamp_ms) == (7, 301, NOW + 7)
+        assert (found.sct, found.sct_checked) == (None, False)
+    assert checked(proof=SEEN, key=None, checkpoints=CHECKPOINTS).index == 7
+
+
+def test_an_entry_that_was_seen_is_not_another_one():
+    assert refused(ProofError, certificate=EMBEDDED[8], proof=SEEN) == "bad-proof"
+    proof = parse_tlog_proof(SEEN)
+    for at in range(1, len(proof.extra)):
+        wrong = proof.extra[:at] + bytes([proof.extra[at] ^ 1]) + proof.extra[at + 1 :]
+        changed = format_tlog_proof(type(proof)(proof.index, proof.hashes, proof.checkpoint, wrong))
+        with pytest.raises((VerificationError, InputError)):
+            checked(proof=changed)
+    moved = format_tlog_proof(type(proof)(8, proof.hashes, proof.checkpoint, proof.extra))
+    assert refused(SctError, proof=moved) == "wrong-index"
+    assert refused(SignatureError, proof=SEEN, key=TestLog(5).key) == "unsigned"
 
 
 # What it does not ---------------------------------------------------------------------------------------------------

@@ -50,7 +50,8 @@ def test_commands_can_be_pasted_wherever_the_monitor_lies():
     folder = document["monitor"] = "/home/somebody with a name/and a folder of a very long name indeed/the monitor"
     lines = alert_text(document).splitlines()
     assert f"    ctlog-monitor alerts authorise -d '{folder}' {ALERT.id[:12]}" in lines
-    assert f"  evidence      ctlog-monitor alerts show -d '{folder}' {ALERT.id[:12]} --pem" in lines
+    assert f"  certificate   ctlog-monitor alerts show -d '{folder}' {ALERT.id[:12]} --pem" in lines
+    assert f"  evidence      ctlog-monitor alerts bundle -d '{folder}' {ALERT.id[:12]}" in lines
 
 
 def test_what_was_folded_into_another_rule_is_named_with_it():
