@@ -107,6 +107,7 @@ class Api:
         value = {
             "ok": not troubles,
             "version": __version__,
+            "monitor": await self._monitor.state.answers.identity(),
             "now_ms": self._monitor.now_ms(),
             "reasons": [_reason(trouble) for trouble in troubles],
             "items": counts.items,

@@ -223,10 +223,11 @@ def _roots(config: Config, folder: Path) -> Iterator[AcceptedRoot]:
             if not paths:
                 raise ConfigError(f"{pattern}: there is no such file of accepted roots")
             for path in paths:
-                yield from _roots_of(path, group.trust_domain)
+                yield from read_roots(path, group.trust_domain)
 
 
-def _roots_of(path: Path, trust_domain: str) -> Iterator[AcceptedRoot]:
+def read_roots(path: Path, trust_domain: str) -> Iterator[AcceptedRoot]:
+    """The accepted roots of one PEM file. Raises ConfigError."""
     try:
         ders = pem_certificates(path.read_bytes())
         if not ders:

@@ -7,6 +7,7 @@ no such thing, so that is NotFoundError.
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -81,7 +82,16 @@ class HttpFetcher:
         except TimeoutError:
             raise TransportError(f"{path}: no whole answer in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise TransportError(f"{path}: {type(error).__name__}: {error}"[:300]) from None
+            raise TransportError(f"{path}: {_why(error)}"[:300]) from None
+
+
+def _why(error: Exception) -> str:
+    """For people: a connection that is not made is said without the library's own words for it."""
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        cause = error.os_error
+        why = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or cause
+        return f"{error.host}:{error.port}: {why}"
+    return f"{type(error).__name__}: {error}"
 
 
 async def _read(path: str, answer: aiohttp.ClientResponse, limit: int) -> bytes:

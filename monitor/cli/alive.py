@@ -25,9 +25,13 @@ class Alive(NamedTuple):
     """What it answered instead of its health."""
 
 
-def ask(listen: str, state: Path) -> Alive:
-    """Ask. A monitor that listens nowhere runs if its state is locked. Raises nothing."""
+def ask(listen: str, state: Path, identity: str = "") -> Alive:
+    """Ask. A monitor that listens nowhere runs if its state is locked. `identity` is that of the state: what another
+    monitor answers at this address says nothing of this one. Raises nothing."""
     health, error = _health(listen) if listen else (None, "")
+    if health is not None and health.get("monitor", identity) != identity:
+        sentence = f"Another monitor answers at {listen}: give one of them another `listen`."
+        return Alive(_is_locked(state), None, sentence)
     return Alive(health is not None or bool(error) or _is_locked(state), health, error)
 
 

@@ -73,7 +73,7 @@ def backfill(
 
     async def work(place: Place, state: State) -> _Asked:
         tasks = [await _ask_log(place, state, name, start)] if name else await _ask_items(place, state, items)
-        runs = ask(place.config.listen, place.state).runs
+        runs = ask(place.config.listen, place.state, await state.answers.identity()).runs
         if runs and wait:
             await _follow(state, tasks)
         return _Asked(tasks, runs)

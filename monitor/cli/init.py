@@ -130,12 +130,24 @@ def _text(contact: str | None, log: str, roots: tuple[Path, ...], domain: str | 
         raise UsageError("--roots and --domain go together: a trust domain is a word of yours, such as us-shaken")
     text = new_config(contact) + log
     if domain:
+        for path in roots:
+            _check_roots(path, domain)
         text += roots_block(domain, [str(path.absolute()) for path in roots])
     try:
         parse_config(text)
     except ConfigError as error:
         raise UsageError(str(error.__cause__ or error)) from None
     return text
+
+
+def _check_roots(path: Path, domain: str) -> None:
+    """Else the monitor would say so when it is to run. Raises UsageError."""
+    from monitor.reload import read_roots
+
+    try:
+        list(read_roots(path, domain))
+    except ConfigError as error:
+        raise UsageError(f"{error}. A root is the certificate of a CA, in PEM") from None
 
 
 def _make(place: Place) -> None:

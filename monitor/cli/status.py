@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from monitor.state import State
     from monitor.state.rows import AlertRow, ChannelRow, Gap, LogRow, OutboxRow
 
+_STOPPED = "Nobody is told of anything meanwhile. It goes on where it was."
 NAMED = 5
 """Alerts, and messages that were given up, that are named."""
 
@@ -95,7 +96,7 @@ async def _look(place: Place, state: State) -> Found:
         scts=await state.audits.counts(),
         tasks=len(await state.audits.tasks()),
         should_answer=bool(place.config.listen),
-        alive=ask(place.config.listen, place.state),
+        alive=ask(place.config.listen, place.state, await state.answers.identity()),
     )
 
 
@@ -126,7 +127,7 @@ def _reasons(found: Found) -> list[dict[str, Any]]:
     reasons: list[dict[str, Any]] = []
     if not found.alive.runs:
         reasons.append({"kind": "not-running", "severity": 1, "summary": "The monitor does not run",
-                        "sentence": "Nobody is told of anything meanwhile. It goes on where it was.",
+                        "sentence": " ".join(filter(None, (_STOPPED, found.alive.error))),
                         "next": f"Start it: ctlog-monitor run{in_folder(found.folder)}"})  # fmt: skip
     elif found.alive.health is None and found.should_answer:
         reasons.append({"kind": "no-answer", "severity": 2, "summary": "The monitor runs, and does not answer",
@@ -136,6 +137,7 @@ def _reasons(found: Found) -> list[dict[str, Any]]:
     if found.alive.health is not None:
         reasons += found.alive.health["reasons"]
         fails = bool(found.mistake) or any(log.failing_since_ms is not None for log in found.logs)
+        fails = fails or any(each.failing_since_ms and each.name in found.configured for each in found.channels)
         if found.alive.health["reasons"] or not fails:
             return reasons
     return reasons + _stored_reasons(found)
@@ -150,7 +152,8 @@ def _stored_reasons(found: Found) -> list[dict[str, Any]]:
         followed=len(found.logs), roots=found.roots, mistake=found.mistake,
         added_ms=found.added_ms, began_ms=0 if found.alive.runs else now_ms(), monitor=monitor,
     )  # fmt: skip
-    now, where = troubles(now_ms(), vitals), in_folder(found.folder)
+    now = [each for each in troubles(now_ms(), vitals) if found.alive.runs or not each.is_young]
+    where = in_folder(found.folder)
     reasons: list[dict[str, Any]] = [
         {"kind": each.kind, "severity": each.severity, "summary": each.summary, "sentence": each.reason,
          "next": each.next}

@@ -50,4 +50,5 @@ def _absolute(text: str) -> int:
             raise UsageError(f"{text!r} names no time zone; write {text}Z if it is UTC")
         return int(moment.astimezone(UTC).timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise UsageError(f"{text!r} is no date such as 2026-01-31, nor 2026-01-31T12:00:00Z") from None
+        sentence = f"{text!r} is no date such as 2026-01-31, no moment such as 2026-01-31T12:00:00Z"
+        raise UsageError(f"{sentence}, and no length of time such as 12h or 3d") from None

@@ -6,13 +6,14 @@ In scope: storing and finding these. Out of scope: what they mean (`monitor.watc
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ctlog.errors import NotFoundError
-from monitor.state.database import Database
+from monitor.state.database import IDENTITY, Database
 from monitor.state.rows import Authorisation, CertificateRow, EventRow, ItemRow, Snapshot
 
 _PUT_ITEM = (
@@ -251,6 +252,18 @@ class Answers:
         query = "SELECT value FROM meta WHERE key = ?"
         row = await self._database.read(lambda connection: connection.execute(query, (key,)).fetchone())
         return None if row is None else row[0]
+
+    async def identity(self) -> str:
+        """What tells this state from every other one, wherever it lies."""
+
+        def work(connection: sqlite3.Connection) -> str:
+            values = IDENTITY, secrets.token_hex(16)
+            connection.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING", values)
+            found: str = connection.execute("SELECT value FROM meta WHERE key = ?", (IDENTITY,)).fetchone()[0]
+            return found
+
+        known = await self.get_meta(IDENTITY)
+        return str(known) if known is not None else await self._database.write(work)
 
     async def put_meta(self, key: str, value: bytes) -> None:
         """Keep a value under a name."""

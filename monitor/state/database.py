@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 FILE_NAME = "state.sqlite"
 LOCK_NAME = "lock"
+IDENTITY = "identity"
+"""Under this name the table `meta` has what tells this state from every other one."""
 RESTORE = "restore it from a copy; without one, move it away and begin anew by `ctlog-monitor init DIR --anew`"
 PATIENCE_MS = 90_000
 """So long a command waits for a daemon that writes."""
@@ -43,6 +46,7 @@ def make_state(folder: Path, now_ms: int) -> None:
         connection = _connect(unfinished, "rwc")
         connection.executescript(f"BEGIN; {SCHEMA}; COMMIT;")
         connection.execute("INSERT INTO meta VALUES ('made_ms', ?)", (now_ms,))
+        connection.execute("INSERT INTO meta VALUES (?, ?)", (IDENTITY, secrets.token_hex(16)))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.close()  # SQLite has written and synced everything into the one file by then
@@ -125,7 +129,7 @@ def open_database(folder: Path, *, exclusive: bool) -> Database:
     """Open the state in `folder`. `exclusive`: as the daemon, of which there can be only one.
 
     Raises StoreError: state-missing, state-empty, state-foreign, state-newer, state-old, state-damaged, state-locked,
-    state-closed (to this user), state-busy.
+    state-closed (to this user), state-busy, state-io, disk-full.
     """
     path = folder / FILE_NAME
     if not path.exists():
@@ -240,15 +244,24 @@ def _take_lock(folder: Path) -> int:
 _OPENING = {
     sqlite3.SQLITE_CANTOPEN: "state-closed", sqlite3.SQLITE_READONLY: "state-closed",
     sqlite3.SQLITE_PERM: "state-closed", sqlite3.SQLITE_BUSY: "state-busy", sqlite3.SQLITE_LOCKED: "state-busy",
+    sqlite3.SQLITE_IOERR: "state-io",
 }  # fmt: skip
+_SHORTENED = (sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
+_ADVICE = {
+    "state-damaged": f"; {RESTORE}",
+    "state-closed": "; it belongs to the user as whom the monitor runs: call this as that user",
+    "state-io": "; look at the disk, which may be full: what is in the state is kept",
+    "disk-full": "; make room on the disk: what is in the state is kept",
+}
 
 
 def _reason(error: Exception, otherwise: str = "store") -> str:
     if isinstance(error, sqlite3.DatabaseError):
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        whole = getattr(error, "sqlite_errorcode", 0)
+        code = whole & 0xFF
         if code == sqlite3.SQLITE_FULL:
             return "disk-full"
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or whole in _SHORTENED:
             return "state-damaged"
         if otherwise.startswith("state-") and code in _OPENING:
             return _OPENING[code]
@@ -261,8 +274,7 @@ def _said(error: Exception) -> str:
 
 
 def _next(error: Exception) -> str:
-    closed = "; it belongs to the user as whom the monitor runs: call this as that user"
-    return {"state-damaged": f"; {RESTORE}", "state-closed": closed}.get(_reason(error, "state-damaged"), "")
+    return _ADVICE.get(_reason(error, "state-damaged"), "")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -197,7 +197,7 @@ async def test_no_server_makes_it_raise_anything_else(answer):
 
 async def test_nobody_listens():
     async with HttpFetcher("http://127.0.0.1:1/") as fetcher:
-        with pytest.raises(TransportError):
+        with pytest.raises(TransportError, match=r"^checkpoint: 127\.0\.0\.1:1: Connection refused$"):
             await fetcher.get("checkpoint")
 
 

@@ -55,3 +55,13 @@ def test_one_that_does_not_answer_holds_its_state(tmp_path: Path, monkeypatch: p
     assert asyncio.run(held()) == [Alive(True, None)] * 3
     assert not ask("", tmp_path).runs
     assert not ask("", tmp_path / "nowhere").runs
+
+
+def test_another_monitor_at_the_same_address(listen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Says, "body", b'{"ok": true, "reasons": [], "monitor": "a"}')
+    assert ask(listen, tmp_path, "a").runs
+    found = ask(listen, tmp_path, "b")
+    assert (found.runs, found.health) == (False, None)
+    assert found.error == f"Another monitor answers at {listen}: give one of them another `listen`."
+    monkeypatch.setattr(Says, "body", b'{"ok": true, "reasons": []}')
+    assert ask(listen, tmp_path, "b").runs, "one of before, which does not say which it is"

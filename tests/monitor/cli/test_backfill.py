@@ -70,7 +70,7 @@ def test_the_past_of_items(begun: Monitor) -> None:
 
 
 def test_progress_is_shown_until_it_is_done(begun: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
+    monkeypatch.setattr(module, "ask", lambda listen, state, identity: Alive(True, None))
     monkeypatch.setattr(module, "LOOK_S", 0.01)
     reported: list[int] = []
 

@@ -68,6 +68,19 @@ def test_wrong_use_makes_nothing(monitor: Monitor, words: list[str], sentence: s
     assert not Path("nothing/state").exists()
 
 
+@pytest.mark.parametrize(("data", "sentence"), [(b"no PEM", "it holds no certificate in PEM"), (None, "is not a CA's")])
+def test_roots_that_are_none(monitor: Monitor, data: bytes | None, sentence: str) -> None:
+    """Else it would be said when the monitor is to run."""
+    from tests.issued import AUTHORITY, shaken
+
+    Path("roots.pem").write_bytes(pem(AUTHORITY.certificate_for(shaken())) if data is None else data)
+    words = ["--contact", "me", "--roots", "roots.pem", "--domain", "test"]
+    said = monitor("init", "nothing", *words, code=2)
+    assert f"roots.pem: {'' if data else 'certificate 1 '}{sentence}" in said.err
+    assert "A root is the certificate of a CA, in PEM" in said.err
+    assert not Path("nothing").exists()
+
+
 def test_never_over_an_existing_one(monitor: Monitor) -> None:
     before = {path: path.read_bytes() for path in monitor.folder.rglob("*") if path.is_file()}
     said = monitor("init", monitor.folder, "--contact", "me@example.com", code=2)

@@ -25,7 +25,7 @@ BAD = {"kind": "gap", "severity": 2, "summary": "2 entries are not read", "sente
 @pytest.fixture
 def running(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> Monitor:
     """A monitor that runs, watches a number on a log, and says that all is well."""
-    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, WELL))
+    monkeypatch.setattr(module, "ask", lambda listen, state, identity: Alive(True, WELL))
     monitor.here("watch", "add", "+12025550123")
     monitor.write("monitor.toml", (monitor.folder / "monitor.toml").read_text() + LOG)
     monitor.state(lambda state: state.logs.add(KEY.log_id, "a log", "https://log.example/", Position(), now_ms()))
@@ -50,12 +50,12 @@ def test_nobody_looks(monitor: Monitor) -> None:
 
 
 def test_what_it_says_of_itself(running: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, {**WELL, "ok": False, "reasons": [BAD]}))
+    monkeypatch.setattr(module, "ask", lambda *asked: Alive(True, {**WELL, "ok": False, "reasons": [BAD]}))
     assert "! S2 2 entries are not read. They wait. Ask." in running.here("status", code=1).out
 
 
 def test_where_it_says_nothing_the_state_is_looked_at(running: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
+    monkeypatch.setattr(module, "ask", lambda listen, state, identity: Alive(True, None))
 
     async def fail(state) -> None:
         await state.logs.failed(KEY.log_id, "refused", 1)
@@ -76,7 +76,7 @@ def test_where_it_says_nothing_the_state_is_looked_at(running: Monitor, monkeypa
 def test_a_log_that_lied_is_not_well_until_somebody_answers(
     running: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
+    monkeypatch.setattr(module, "ask", lambda listen, state, identity: Alive(True, None))
     running.state(lambda state: state.alerts.raise_all([alert("lie", kind="misbehaviour", channels=())], 1))
     assert f"ctlog-monitor alerts show -d {running.folder} lie-0123" in running.here("status", code=1).out
     running.here("alerts", "ack", "lie")
@@ -86,7 +86,7 @@ def test_a_log_that_lied_is_not_well_until_somebody_answers(
 def test_one_that_runs_and_does_not_answer_is_not_called_well(
     running: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
+    monkeypatch.setattr(module, "ask", lambda listen, state, identity: Alive(True, None))
     assert "! S2 The monitor runs, and does not answer." in running.here("status", code=1).out
     text = (running.folder / "monitor.toml").read_text()
     roots = '\n[[roots]]\ntrust_domain = "test"\nfiles = ["roots.pem"]\n'
@@ -98,7 +98,7 @@ def test_one_that_runs_and_does_not_answer_is_not_called_well(
 
 def test_one_that_listens_nowhere_is_as_ill_as_it_told(running: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
     """What only the daemon knows (parts, sources, mistakes) stands in the state as an alert that is not over."""
-    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None))
+    monkeypatch.setattr(module, "ask", lambda listen, state, identity: Alive(True, None))
     body = b'{"reason": "The part fails.", "next": "Report it."}'
     told = alert("health-part", kind="health", rule="part", summary="The monitor fails", body=body, channels=())
     running.state(lambda state: state.alerts.raise_all([told], 1))
@@ -120,13 +120,14 @@ def test_a_configured_log_that_is_not_begun_is_counted(monitor: Monitor) -> None
     monitor.write("monitor.toml", (monitor.folder / "monitor.toml").read_text() + LOG)
     out = monitor.here("status", code=1).out
     assert out.startswith("NOT WELL: 0 items watched on 1 log.\n")
-    assert "a log has not given one head yet" in out
+    assert "a log (https://log.example/)\n  read      0 of 0 entries\n  proven    nothing: not one head yet" in out
+    assert "has not given one head" not in out.partition("\n\n")[0], "nobody has asked it, and nobody waits"
 
 
 def test_what_the_monitor_answers_instead_of_its_health_is_shown(
     running: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ask", lambda listen, state: Alive(True, None, "the disk is full"))
+    monkeypatch.setattr(module, "ask", lambda listen, state, identity: Alive(True, None, "the disk is full"))
     assert "and does not answer. the disk is full" in running.here("status", code=1).out
 
 
@@ -160,3 +161,31 @@ def test_without_a_state_nothing_can_be_found_out(monitor: Monitor) -> None:
     for path in (monitor.folder / "state").glob("state.sqlite*"):
         path.unlink()
     assert "is missing" in monitor.here("status", code=3).err
+
+
+def test_what_another_monitor_answers_is_not_taken_for_this_one_s(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two monitors of one machine have one `listen` as long as nobody changes it, and only one of them runs."""
+    from monitor.cli import alive
+
+    other = {**WELL, "monitor": "another state"}
+    monkeypatch.setattr(alive, "_health", lambda listen: (other, ""))
+    out = monitor.here("status", code=1).out
+    assert "! S1 The monitor does not run." in out
+    assert "Another monitor answers at 127.0.0.1:8462: give one of them another `listen`." in out
+    mine = monitor.state(lambda state: state.answers.identity())
+    monkeypatch.setattr(alive, "_health", lambda listen: ({**WELL, "monitor": mine}, ""))
+    assert "does not run" not in monitor.here("status").out
+
+
+def test_a_channel_that_fails_is_never_below_all_is_well(running: Monitor) -> None:
+    """What the monitor said of itself a moment before it failed does not count."""
+    async def fail(state) -> None:
+        await state.alerts.raise_all([alert(channels=("screen",))], 1)
+        await state.outbox.mark_failed([1], now_ms() + 9999, "no route", now_ms())
+
+    running.state(fail)
+    out = running.here("status", code=1).out
+    assert out.startswith("NOT WELL")
+    assert "The channel screen fails." in out

@@ -132,3 +132,15 @@ async def test_snapshots_keep_each_change(answers):
     assert [(row.body, row.error, row.first_ms, row.fetched_ms) for row in found] == [
         (b"1", "", NOW + 3, NOW + 3), (b"", "unreachable", NOW + 2, NOW + 2), (b"1", "", NOW, NOW + 1)]  # fmt: skip
     assert await answers.snapshots("https://y") == []
+
+
+async def test_every_state_has_an_identity_and_keeps_it(answers, tmp_path):
+    mine = await answers.identity()
+    assert await answers.identity() == mine
+    make_state(tmp_path / "other", NOW)
+    async with State.open(tmp_path / "other") as other:
+        assert await other.answers.identity() != mine
+        await other.database.write(lambda connection: connection.execute("DELETE FROM meta WHERE key = 'identity'"))
+        made = await other.answers.identity()  # one that was made before there were any
+        assert len(made) == 32
+        assert await other.answers.identity() == made

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from ctlog.errors import StoreError, UsageError
-from monitor.state import State, make_state
+from monitor.state import State, database, make_state
 from monitor.state.database import FILE_NAME, open_database
 from monitor.state.schema import VERSION
 
@@ -132,3 +132,32 @@ async def test_a_full_disk_says_so(tmp_path):
         await state.database.read(lambda c: c.execute("PRAGMA max_page_count = 1000000").fetchone())
         await state.answers.put_meta("big", bytes(1 << 20))
         assert await state.answers.get_meta("big") == bytes(1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "said"),
+    [
+        (sqlite3.SQLITE_IOERR_SHMSIZE, "state-io", "look at the disk, which may be full: what is in the state is kept"),
+        (sqlite3.SQLITE_FULL, "disk-full", "make room on the disk: what is in the state is kept"),
+        (sqlite3.SQLITE_CANTOPEN, "state-closed", "call this as that user"),
+        (sqlite3.SQLITE_READONLY, "state-closed", "call this as that user"),
+        (sqlite3.SQLITE_BUSY, "state-busy", "cannot be opened: why$"),
+        (sqlite3.SQLITE_IOERR_SHORT_READ, "state-damaged", "restore it from a copy"),
+        (sqlite3.SQLITE_CORRUPT, "state-damaged", "restore it from a copy"),
+        (sqlite3.SQLITE_NOTADB, "state-damaged", "restore it from a copy"),
+    ],
+)
+def test_only_what_is_damaged_is_to_be_restored(tmp_path, monkeypatch, code, reason, said):
+    """A full disk, or another user's state, is no reason to move it away and begin anew."""
+    make_state(tmp_path, NOW)
+
+    def fail(path, mode):
+        error = sqlite3.OperationalError("why")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr(database, "_connect", fail)
+    with pytest.raises(StoreError, match=said) as caught:
+        open_database(tmp_path, exclusive=True)
+    assert caught.value.reason == reason
+    assert ("begin anew" in str(caught.value)) == (reason == "state-damaged")
