@@ -21,7 +21,7 @@ from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneN
 from ctlog.x509.names import name_text
 from monitor.alert_text import LISTED, alert_text
 from monitor.entry import NOWHERE, Entry, describe_issuer
-from monitor.items import Item
+from monitor.items import ISSUER, Item
 from monitor.reading_roles import EXACT, UNREADABLE
 from monitor.rules.baseline import REPORTED
 from monitor.rules.issuer import standing_of
@@ -275,6 +275,9 @@ def alert_summary(document: Mapping[str, Any]) -> str:
     what = item["text"] if item["items"] == 1 else f"{item['items']:,} of {item['group']}"
     if document["severity"] >= S4:
         return f"{what}: certificate by {issuer}, for information"
+    if item["kind"] == ISSUER:
+        whom = f" for {document['claims']['first'][0]['text']}" if document["claims"]["first"] else ""
+        return f"S{document['severity']} {issuer}, whom you watch: certificate{whom}"
     how = "" if item["reading"] == EXACT else ", by another reading"
     return f"S{document['severity']} {what}: certificate by {issuer}{how}: not yours?"
 

@@ -137,7 +137,7 @@ class Past:
             holder = entry.holder_key if row.holder == history.name_number(entry.holder_key) else f"#{row.holder:08x}"
         return PastClaim(
             label, history.name(row.issuer), holder, key, row.not_before_ms, row.not_after_ms, row.logged_ms,
-            history.log_id(row.log), row.log_index,
+            history.log_id(row.log), row.log_index, row.is_precertificate,
         )
 
 

@@ -118,6 +118,11 @@ class Item:
         return self.kind in (NUMBER, RANGE, PREFIX, GROUP)
 
     @property
+    def is_nominal(self) -> bool:
+        """True for a name or a key, which certificates for any number or code can have."""
+        return self.kind in (HOLDER, ISSUER, KEY)
+
+    @property
     def is_single(self) -> bool:
         """True for one telephone number."""
         return self.kind == NUMBER

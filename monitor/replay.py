@@ -83,7 +83,7 @@ class Replay:
         for label in entry.labels:
             claim = PastClaim(
                 format_label(label), entry.issuer.text, entry.holder_key, key, entry.not_before_ms, entry.not_after_ms,
-                entry.timestamp_ms, entry.log_id, entry.index,
+                entry.timestamp_ms, entry.log_id, entry.index, entry.precert,
             )  # fmt: skip
             for where in (self._by_label.setdefault(label, []), self._by_key.setdefault(key, [])):
                 where.append(claim)

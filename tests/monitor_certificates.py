@@ -34,7 +34,19 @@ def authority(label: str = "Rightful CA", number: int = 1000) -> Authority:
     return issuance.example_authority(NOW_MS - 4000 * DAY_MS, label=label, root_key=key(number), key=key(number + 1))
 
 
-GOOD, ROGUE, VENDOR = authority(), authority("Rogue CA", 2000), authority("Vendor Inc", 3000)
+@cache
+def vendor(label: str = "Vendor Inc", number: int = 3000, vendor_id: int = 2) -> Authority:
+    """A messaging vendor's CA below its own root; both say which vendor."""
+    top_key, own, since = key(number), key(number + 1), NOW_MS - 4001 * DAY_MS
+    top_name, name = (issuance.name(C="US", O=label, CN=f"{label} {what}") for what in ("Root", "CA"))
+    until = since + 20 * 365 * DAY_MS
+    usual = (issuance.authority_constraints(), issuance.CERT_SIGN, issuance.rcs.vendor(vendor_id))
+    subject = Subject(top_name, top_key.spki, since, until)
+    top = replace(issuance.root(top_key, subject).authority(top_key, subject, usual), above=())
+    return top.authority(own, Subject(name, own.spki, since, until), [*usual, issuance.authority_key_id(top.key_id)])
+
+
+GOOD, ROGUE, VENDOR = authority(), authority("Rogue CA", 2000), vendor()
 
 
 def trust(*authorities: Authority, domain: str = DOMAIN) -> Trust:

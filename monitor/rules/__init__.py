@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from monitor.entry import Entry
+from monitor.items import CODE
 from monitor.reading_roles import EXACT
 from monitor.rules import form, issuer, key, logs, scope, times
 from monitor.rules.baseline import (
@@ -94,6 +95,8 @@ def next_profile(entry: Entry, hit: Hit, context: Context, verdict: Verdict) -> 
         told.append(form.TOLD_OF_NAMES)
     if "T-09" in verdict.rules:
         told.append(issuer.told_of_issuers(entry))
+    if "T-12" in verdict.rules and hit.item.kind == CODE:
+        told.append(times.told_of_present(entry))
     if hit.reading != EXACT:
         return note_told(profile, told, entry.timestamp_ms)
     standing = issuer.standing_of(entry, hit.item, context)
@@ -108,5 +111,5 @@ def next_profile(entry: Entry, hit: Hit, context: Context, verdict: Verdict) -> 
         is_alarming=verdict.severity <= S2 and (later or not before),
         is_first=standing == FIRST,
         told=told,
-        constraints=form.constraints_by_label(entry),
+        constraints=form.constraints_by_label(entry, hit),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from ctlog.errors import MalformedError
 from ctlog.tn.claim_constraints import OID_CLAIM_CONSTRAINTS, OID_ENHANCED_CONSTRAINTS, ClaimConstraints
@@ -16,7 +17,7 @@ from ctlog.tn.claim_constraints import parse_claim_constraints as parse_constrai
 from ctlog.tn.findings import MEANINGS
 from ctlog.tn.findings import Finding as Oddity
 from ctlog.tn.identity import read_identity, shaken_code
-from ctlog.tn.labels import format_label
+from ctlog.tn.labels import claim_labels, format_label
 from ctlog.tn.national import INTENDED, regions_of
 from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, TelephoneNumber
 from ctlog.tn.readings import SHORTEST
@@ -27,7 +28,9 @@ from ctlog.x509.findings import OID_KEY_USAGE, certificate_findings, path_findin
 from ctlog.x509.names import OID_COMMON_NAME, attribute
 from ctlog.x509.precert import OID_EXTENDED_KEY_USAGE, OID_SCT_LIST
 from monitor.entry import Entry, describe_issuer
+from monitor.items import GROUP
 from monitor.reading_roles import EXACT, dialling_of
+from monitor.rules.baseline import MAX_KNOWN
 from monitor.rules.key import is_rcs
 from monitor.rules.scope import delegation
 from monitor.rules.values import OPERATOR, OWNER, S1, S2, S3, S4, Context, Finding, Severity, say
@@ -37,11 +40,11 @@ from monitor.watchlist import Hit
 # Bits of KeyUsage (RFC 5280 section 4.2.1.3), in the first octet.
 _DIGITAL_SIGNATURE, _KEY_CERT_SIGN = 0x80, 0x04
 
-# Oddities that confuse nobody, or that real hierarchies have: recorded, and no alarm.
+# Oddities that every reader takes for the same, or takes not at all: recorded, and no alarm. docs/alerts.md says why.
 _HARMLESS = frozenset(
     (
-        *("code-lower-case", "tnauthlist-critical", "entry-repeated", "range-strict-reading", "labels-over-limit"),
-        *("tel-visual-separators", "scope-incomparable", "algorithm-parameters", "issuer-renamed", "code-long"),
+        *("code-lower-case", "tnauthlist-critical", "entry-repeated", "labels-over-limit"),
+        *("tel-visual-separators", "algorithm-parameters", "issuer-renamed"),
     )
 )
 # Oddities whose content can be taken for two things, so that it depends on the reading whom they harm.
@@ -216,13 +219,30 @@ TOLD_OF_NAMES = "T-27"
 # --- what it allows ---------------------------------------------------------------------------------------------------
 
 
-def constraints_by_label(entry: Entry) -> dict[str, str]:
+def constraints_by_label(entry: Entry, hit: Hit) -> dict[str, str]:
     """What a profile keeps of an entry: its constraints by label and holder, "" if it has none."""
     if entry.parsed is None:
         return {}
     values = [each for each in entry.parsed.extensions if each.oid in _CONSTRAINTS]
     shown = " ".join(f"{each.oid.hex()}:{each.value.hex()}" for each in values)
-    return {f"{format_label(label).decode('latin-1')} {entry.holder_key}": shown for label in entry.labels[:16]}
+    return {f"{label} {entry.holder_key}": shown for label in _labels_of(entry, hit)}
+
+
+def _labels_of(entry: Entry, hit: Hit) -> Iterable[str]:
+    """What an entry claims of an item, however much it claims besides: a number or a code is itself, whatever block it
+    is claimed with; of wider items, each claim that touches it."""
+    value = hit.item.value
+    if isinstance(value, TelephoneNumber | ServiceProviderCode):
+        claims: Iterable[Claim] = (value,)
+    elif hit.item.kind == GROUP and hit.claim is not None:
+        claims = (hit.claim,)
+    else:
+        claims = (each for each in entry.identity.claims if hit.item.is_nominal or hit.item.is_touched_by(each))
+    for claim in islice(claims, MAX_KNOWN):
+        if isinstance(claim, NumberRange):
+            yield f"range:{claim.start}+{claim.count}"
+        else:
+            yield format_label(claim_labels(claim)[0]).decode("latin-1")
 
 
 _CONSTRAINTS = (OID_CLAIM_CONSTRAINTS, OID_ENHANCED_CONSTRAINTS)
@@ -232,9 +252,12 @@ def t24(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """Claim constraints that the last certificate for the same label and holder had, absent or widened."""
     if hit is None or hit.reading != EXACT:
         return None
-    for where, now in constraints_by_label(entry).items():
-        before = context.profile.constraints.get(where)
-        if before and (problem := _widened(_parsed(before), _parsed(now))):
+    known = context.profile.constraints
+    if not known:
+        return None
+    allowed = {(known[where], now) for where, now in constraints_by_label(entry, hit).items() if where in known}
+    for before, now in sorted(allowed):
+        if problem := _widened(_parsed(before), _parsed(now)):
             reason = f"What PASSporTs under it may claim was widened since the last one: {problem}."
             action = f"Ask your claim agent, and {say(describe_issuer(entry))}, who asked for that."
             return Finding("T-24", S2, reason, action)

@@ -57,8 +57,10 @@ ASK_NOBODY = "Ask your provider whether it was requested; if not, show them this
 
 def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """Issuer not expected for this number or code; the first one of all; or a known issuer's new key."""
-    if hit is None or hit.reading != EXACT or hit.item.kind == ISSUER:
+    if hit is None or hit.reading != EXACT:
         return None
+    if hit.item.kind == ISSUER:
+        return _by_watched_issuer(entry, hit.item, context)
     item, standing = hit.item, standing_of(entry, hit.item, context)
     is_late = standing in (NEW, FIRST) and is_from_later_log(item, context.joined_ms)
     if _is_past(entry, item, context, is_asked=bool(item.expect.issuers) or standing == REFUSED or is_late):
@@ -81,7 +83,7 @@ def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         )
         return Finding("T-01", S2, reason, LATER_LOG.format(issuer=issuer))
     if standing == NEW or (standing == REPORTED and item.is_numeric):
-        return Finding("T-01", *_unexpected(entry, hit, context, standing, issuer), action)
+        return Finding("T-01", severity_of(hit), _unexpected(entry, hit, standing, issuer), action)
     if standing == REPORTED:
         since = context.profile.issuers[entry.issuer.text].since_ms
         reason = f"{issuer} issued again for {item.text}; you were told on {say_day(since)} and have not answered."
@@ -93,14 +95,24 @@ def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
 
 
 def _first(entry: Entry, hit: Hit, issuer: str) -> Finding | None:
-    """The first certificate of all, of a number or a code."""
+    """The first certificate of all. A code's is expected to come, a name's or a key's is what its owner waits for."""
     item = hit.item
-    if not item.is_numeric and item.kind != CODE:
-        return None
-    what = say_claim(hit.claim) if item.is_single else item.text
+    what = say_claim(hit.claim) if item.is_single else f"the {item.kind} {item.text}" if item.is_nominal else item.text
     reason = f"The first certificate that was ever seen for {what} is by {issuer}."
     action = "Say whether it is yours: authorise it, or else ask your provider about it."
-    return Finding("T-01", S4 if item.kind == CODE and entry.issuer.is_known else S2, reason, action)
+    severity = S2 if item.is_numeric or not entry.issuer.is_known else S4 if item.kind == CODE else S3
+    return Finding("T-01", severity, reason, action)
+
+
+def _by_watched_issuer(entry: Entry, item: Item, context: Context) -> Finding | None:
+    """Whoever watches an issuer is told of all that it issues, or that somebody issues in its name."""
+    if is_before(entry, item, context.was_there):
+        return None
+    first = entry.identity.claims[:1]
+    claimed = f"{say_claim(first[0])}{' and more' if len(entry.identity.claims) > 1 else ''}" if first else "no number"
+    issuer, holder = say(describe_issuer(entry)), say(entry.holder) or "nobody who is named"
+    reason = f"{issuer}, whom you watch, issued a certificate for {claimed}, to {holder}."
+    return Finding("T-01", S3, sentence(reason), "See whether it is one that you asked for, or know of.")
 
 
 def standing_of(entry: Entry, item: Item, context: Context) -> str:
@@ -113,26 +125,17 @@ def _is_past(entry: Entry, item: Item, context: Context, *, is_asked: bool) -> b
     return (is_history if is_asked else is_before)(entry, item, context.was_there)
 
 
-def _unexpected(entry: Entry, hit: Hit, context: Context, standing: str, issuer: str) -> tuple[Severity, str]:
-    severity = severity_of(hit)
+def _unexpected(entry: Entry, hit: Hit, standing: str, issuer: str) -> str:
+    """Whoever is not answered for is as grave each time, and so is who hides behind a name: a log can leave out the
+    chain by which he would be known."""
     reason = f"{issuer} has never issued for {hit.item.text} before"
     if hit.item.expect.issuers:
         reason = f"{issuer} is none of the issuers that you expect for {hit.item.text}"
     elif standing == REPORTED:
         reason = f"{issuer} issued again for {hit.item.text}, and you have not said that it may"
-        severity = severity if hit.item.is_single else S2
     if not entry.issuer.is_known:
         reason += f"; who really issued is not certain, for {entry.chain_problem or 'its issuers were not given'}"
-        if entry.chain_reason == "no-chain" and _says_a_usual_name(entry, hit.item, context):
-            severity = S2
-    return severity, reason + "."
-
-
-def _says_a_usual_name(entry: Entry, item: Item, context: Context) -> bool:
-    """Whether an issuer that could not be checked has at least the name of one that is usual or expected."""
-    name = entry.issuer.organisation
-    usual = {text.partition(" @ ")[0] for text, known in context.profile.issuers.items() if not known.reported}
-    return name in ({normalise(each.partition(" @ ")[0]) for each in item.expect.issuers} or usual)
+    return reason + "."
 
 
 def severity_of(hit: Hit) -> Severity:
@@ -160,8 +163,8 @@ def t03(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         return Finding("T-03", grave, sentence(f"{say_claim(hit.claim)} is certified for {holder}{known}."), action)
     if standing == REPORTED:
         reason = f"{holder} is certified again for {item.text}, and you have not said that it may be."
-        severity = S4 if item.kind == CODE else grave if item.is_single else S2
-        if standing_of(entry, item, context) == REFUSED:  # as grave as it was at first
+        severity = S4 if item.kind == CODE else grave  # as grave as it was at first
+        if standing_of(entry, item, context) == REFUSED:
             severity = grave
         return Finding("T-03", severity, reason, action)
     return None

@@ -68,9 +68,10 @@ def _participant_is_known(entry: Entry, hit: Hit) -> bool:
 
 
 def is_rcs(entry: Entry) -> bool:
-    """Whether a certificate is of RCC.16: `tel:` names alone, or its extended key usage."""
+    """Whether a certificate may serve as one of RCC.16: by a `tel:` name, whatever stands beside it, or by its extended
+    key usage."""
     usage = entry.extension(OID_EXTENDED_KEY_USAGE) or b""
-    return entry.identity.family == "rcs" or OID_CLIENT_USAGE in usage
+    return entry.identity.family in ("rcs", "mixed") or OID_CLIENT_USAGE in usage
 
 
 def t11(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
@@ -103,9 +104,10 @@ def _participant_problem(entry: Entry) -> str | None:
     if not holds_proof(entry.parsed, participant):
         return "The participant's proof of possession (RCC.16, extension .4) is not valid"
     vendors = [vendor for vendor in map(vendor_of, entry.issuers) if vendor is not None]
-    if vendors and participant.vendor != vendors[-1]:
-        return f"It says vendor {participant.vendor}, and the root is vendor {vendors[-1]}'s"
-    return None
+    if entry.issuers and not vendors:
+        return f"It says vendor {participant.vendor}, and no CA above it is a vendor's (RCC.16, extension .6)"
+    other = next((vendor for vendor in reversed(vendors) if vendor != participant.vendor), None)
+    return None if other is None else f"It says vendor {participant.vendor}, and a CA above it is vendor {other}'s"
 
 
 def t15(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:

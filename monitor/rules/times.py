@@ -6,13 +6,15 @@ times. Times of certificates include their last second. Out of scope: what is la
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ctlog.errors import MalformedError
 from ctlog.tn.numbers import Claim, ServiceProviderCode, TelephoneNumber, overlaps
 from ctlog.x509.chain import is_ca
 from monitor.entry import Entry, describe_issuer
-from monitor.items import GROUP
+from monitor.items import CODE, GROUP, Item
 from monitor.reading_roles import EXACT
-from monitor.rules.baseline import NEW, REFUSED, REPORTED, is_before, is_from_later_log, is_history
+from monitor.rules.baseline import EXPECTED, NEW, REFUSED, REPORTED, is_before, is_from_later_log, is_history
 from monitor.rules.issuer import standing_of
 from monitor.rules.key import is_rcs
 from monitor.rules.values import (
@@ -26,6 +28,7 @@ from monitor.rules.values import (
     Context,
     Event,
     Finding,
+    PastClaim,
     say,
     say_claim,
     say_day,
@@ -86,11 +89,15 @@ def is_soon_after(at_ms: int | None, since_ms: int) -> bool:
 
 
 def t12(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
-    """A certificate from before the number was watched that had not ended then: the former owner's, perhaps."""
-    if hit is None or hit.reading != EXACT or not _is_number(hit.claim):
+    """A certificate from before the item was watched that had not ended then: the former owner's, perhaps."""
+    if hit is None or hit.reading != EXACT or hit.claim is None:
         return None
     there = context.was_there
     if not is_before(entry, hit.item, there) or is_history(entry, hit.item, there):
+        return None
+    if hit.item.kind == CODE:
+        return _present_for_code(entry, hit.item, context)
+    if not _is_number(hit.claim):
         return None
     if is_from_later_log(hit.item, context.joined_ms) and _is_known_elsewhere(entry, context):
         return None
@@ -100,6 +107,28 @@ def t12(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     )
     action = "Say whether it is yours; if it is a former owner's, ask the issuer to revoke it."
     return Finding("T-12", S2, reason, action)
+
+
+def _present_for_code(entry: Entry, item: Item, context: Context) -> Finding | None:
+    """A code has many certificates, and its issuers are few: each of them is shown once. Whoever comes with a log that
+    was added later is T-01's."""
+    standing = standing_of(entry, item, context)
+    if standing in (EXPECTED, REFUSED) or is_from_later_log(item, context.joined_ms):
+        return None
+    if told_of_present(entry) in context.profile.told:
+        return None
+    issuer, holder = say(describe_issuer(entry)), say(entry.holder) or "nobody who is named"
+    reason = (
+        f"{issuer} had issued for {item.text} when you began to watch it: to {holder}, valid until "
+        f"{say_day(entry.not_after_ms)}. Until you say otherwise it counts as usual."
+    )
+    action = "Say whether this issuer is yours: authorise it, or else refuse it, and demand the revocation."
+    return Finding("T-12", S2, reason, action)
+
+
+def told_of_present(entry: Entry) -> str:
+    """Name what T-12 says once of each issuer of a code."""
+    return f"T-12 {entry.issuer.text}"
 
 
 def _is_known_elsewhere(entry: Entry, context: Context) -> bool:
@@ -142,17 +171,31 @@ def t26(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         return Finding("T-26", S3, reason, f"Ask {say(describe_issuer(entry))} why it was logged so late.", to)
     if hit is None or not isinstance(hit.claim, TelephoneNumber):
         return None
-    recent = {
-        (claim.key, claim.not_before_ms)
-        for claim in context.claims
-        if 0 <= entry.timestamp_ms - claim.logged_ms <= HOUR_MS and claim.label == b"one:" + hit.claim.digits.encode()
-    }
-    own = {(key, start) for key, start in recent if entry.key_hash.startswith(key) and _same_second(start, begin)}
-    count = len(recent - own) + 1
+    count = _issuances(entry, hit.claim, context.claims)
     if count <= MANY_AN_HOUR:
         return None
     reason = f"{count} certificates were issued for +{hit.claim.digits} within an hour."
     return Finding("T-26", S3, reason, "Find out which device or app asks for them.", to)
+
+
+def _issuances(entry: Entry, number: TelephoneNumber, claims: Iterable[PastClaim]) -> int:
+    """How many certificates for a number were issued within the hour before this one, and with it.
+
+    History keeps no serial numbers. One issuance stands in each log once as a precertificate and once as a certificate,
+    all with one issuer, key and time: so there are at least as many as one log has of one form. The entry itself may
+    be another form of one of them.
+    """
+    label = b"one:" + number.digits.encode()
+    found: dict[tuple[str, bytes, int, int], dict[tuple[bytes, bool], set[int]]] = {}
+    for claim in claims:
+        if claim.label == label and 0 <= entry.timestamp_ms - claim.logged_ms <= HOUR_MS:
+            same = claim.issuer, claim.key, claim.not_before_ms // 1000, claim.not_after_ms // 1000
+            found.setdefault(same, {}).setdefault((claim.log_id, claim.precert), set()).add(claim.log_index)
+    times = (entry.not_before_ms or 0) // 1000, (entry.not_after_ms or 0) // 1000
+    own = next((same for same in found if entry.key_hash.startswith(same[1]) and same[2:] == times
+                and same[0] == entry.issuer.text), (entry.issuer.text, entry.key_hash, *times))  # fmt: skip
+    found.setdefault(own, {}).setdefault((entry.log_id, entry.precert), set()).add(entry.index)
+    return sum(max(map(len, forms.values())) for forms in found.values())
 
 
 def _same_second(one_ms: int, other_ms: int | None) -> bool:

@@ -61,6 +61,7 @@ class PastClaim(NamedTuple):
     logged_ms: int
     log_id: bytes = b""
     log_index: int = 0
+    precert: bool = False
 
 
 class Event(NamedTuple):

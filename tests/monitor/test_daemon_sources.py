@@ -42,12 +42,12 @@ def by_reference(sim, url=LIST, serial=9):
     sim.publish()
 
 
-def carrier(sim, holder, serial, key=50):
+def carrier(sim, holder, serial, key=50, authority=CA):
     tbs = issuance.shaken_leaf(
-        CA, Key.from_number(key).spki, "709J", holder, not_before_ms=sim.now_ms, not_after_ms=sim.now_ms + DAY_MS,
-        serial=serial,
+        authority, Key.from_number(key).spki, "709J", holder, not_before_ms=sim.now_ms,
+        not_after_ms=sim.now_ms + DAY_MS, serial=serial,
     )  # fmt: skip
-    sim.submit([CA.precertificate(tbs), *CA.chain])
+    sim.submit([authority.precertificate(tbs), *authority.chain])
     sim.publish()
 
 
@@ -227,6 +227,60 @@ async def test_a_certificate_that_was_authorised_before_it_was_issued(kit, sim):
         assert await kit.rules() == []
         sim.add(123, ROGUE, serial=9, key=30)
         await kit.until(lambda: kit.alerts(item=ITEM))
+
+
+async def test_the_issuers_of_a_code_are_shown_at_enrolment(kit, sim):
+    """Whoever had issued for it is shown for a yes or no, each once; renewals are no alarm, and who is refused is."""
+    for authority, holder, serial in ((CA, "Owner Inc", 1), (CA, "Owner Inc", 2), (ROGUE, "Mallory LLC", 3)):
+        carrier(sim, holder, serial, key=50 + serial, authority=authority)
+    (kit.folder / "watch.toml").write_text("")
+    async with kit.running():
+        await kit.caught_up()
+    kit.clock.now_ms = sim.now_ms + 60_000
+    (kit.folder / "watch.toml").write_text(CODES)
+    code = "codes/spc:709J@test"
+    async with kit.running() as daemon:
+
+        async def shown():
+            found = [row for row in await kit.alerts(item=code) if "T-12" in row.rules]
+            return found if len(found) == 2 and not await daemon.state.audits.tasks() else None
+
+        found = await kit.until(shown)
+        assert [row.severity for row in found] == [2, 2]
+        assert sorted(row.log_index for row in found) == [0, 2]
+        rogue = next(row for row in found if row.log_index == 2)
+        sim.now_ms = kit.clock.now_ms + 1000
+        carrier(sim, "Owner Inc", 4, key=54)
+        carrier(sim, "Mallory LLC", 5, key=55, authority=ROGUE)
+        await kit.caught_up()
+        assert all(row.severity > 2 for row in await kit.alerts(item=code) if row.log_index > 2), "they count as usual"
+        await daemon.state.answers.authorise("issuer", "rogue @ test", code, "me", "", 0, is_refusal=True)
+        await daemon.handed_in()
+        carrier(sim, "Mallory LLC", 6, key=56, authority=ROGUE)
+
+        async def told():
+            return [row for row in await kit.alerts(item=code) if row.log_index == 5 and row.severity <= 2]
+
+        (again,) = await kit.until(told)
+        assert "T-01" in again.rules
+        assert rogue.summary.startswith("S2 709J: certificate by Rogue")
+
+
+@pytest.mark.parametrize(("line", "wanted"), [
+    ('holders = ["Owner Inc"]', [("T-01", 3, 0), ("T-01", 2, 2)]),
+    (f'keys = ["{hashlib.sha256(Key.from_number(21).spki).hexdigest()}"]', [("T-01", 3, 0), ("T-01", 2, 2)]),
+    ('issuers = ["Example"]', [("T-01", 3, 0), ("T-01", 3, 1)]),
+])  # fmt: skip
+async def test_names_and_keys_that_are_watched(kit, sim, line, wanted):
+    """The first certificate with a name or a key, and a stranger's after it; each one of an issuer."""
+    (kit.folder / "watch.toml").write_text(f'[[watch]]\nname = "home"\ntell = ["out"]\n{line}\n')
+    async with kit.running():
+        await kit.caught_up()
+        for number, authority, serial in ((700, CA, 1), (701, CA, 2), (702, ROGUE, 3)):
+            sim.add(number, authority, serial=serial)
+            await kit.caught_up()
+        found = [(row.rule, row.severity, row.log_index) for row in await kit.alerts() if row.addressee == "owner"]
+        assert sorted(found, key=lambda each: each[2]) == wanted
 
 
 async def test_present_at_enrolment_and_answered(kit, sim):

@@ -240,8 +240,23 @@ def test_t22_what_no_parser_takes():
     assert findings(entry)["T-22"].to == OPERATOR
 
 
+def test_t22_what_some_readers_refuse_or_cut_off():
+    """A range to the last number of its length, which the letter of RFC 8226 forbids; a code that is too long for a
+    reader's buffer; a clean list below a CA whose own cannot be read, so that nobody can say whether it may."""
+    last = NumberRange("12025559990", 10)
+    edge = NumberRange("9999999990", 10)
+    assert severities(number_entry([edge]), item("9999999999"))["T-22"] == 2
+    assert "T-22" not in severities(number_entry([last]), item("12025559999"))
+    long = number_entry([ServiceProviderCode("A" * 256), TelephoneNumber(N)])
+    assert severities(long, MINE)["T-22"] == 2
+    key_below = key(701)
+    who = dataclasses.replace(subject("Delegate Inc", key_number=701, days=1000))
+    broken = issuance.intermediate(GOOD, key_below, who, tn_value=b"\x30\x0d\x82\x0b" + N.encode())
+    assert severities(number_entry(ca=broken), MINE)["T-22"] == 2
+
+
 def test_t22_near_misses_are_recorded_and_no_alarm():
-    """Lower case, a critical list, an entry twice, NULL parameters: oddities of real certificates."""
+    """Lower case, a critical list, an entry twice, NULL parameters: all readers read them alike."""
     assert severities(code_entry("709j"), CODE)["T-22"] == 4
     critical = issuance.extension("1.3.6.1.5.5.7.1.26", issuance.one(N), critical=True)
     assert severities(logged(GOOD.leaf(subject(), [critical])), MINE)["T-22"] == 4
@@ -309,6 +324,37 @@ def test_t24_is_measured_against_the_last_one():
     profile = learned(block, constrained(STRICT))
     assert "T-24" not in severities(constrained(None, 5, "12025550124"), block, profile=profile)
     assert "T-24" not in severities(constrained(None), MINE)
+
+
+def delegate_for(numbers, constraints, day=0):
+    claims = format_tnauthlist([TelephoneNumber(f"1202555{number:04}") for number in numbers])
+    who = subject(start_ms=NOW_MS + day * DAY_MS)
+    return logged(issuance.delegate_leaf(GOOD, who, claims, constraints=constraints), GOOD)
+
+
+@pytest.mark.parametrize("now", [range(100, 200), [*range(50, 66), 199], [199], [*range(1000, 1100), 199]])
+def test_t24_behind_many_other_numbers(now):
+    """Constraints are dropped for a number that stands far behind others, or with strangers before it."""
+    last = item("12025550199")
+    profile = learned(last, delegate_for(range(100, 200), STRICT))
+    assert severities(delegate_for(now, None, 5), last, profile=profile)["T-24"] == 2
+    assert "T-24" not in severities(delegate_for(now, STRICT, 5), last, profile=profile)
+
+
+def test_t24_any_number_of_a_range():
+    """Each number is compared with its own last certificate, in whatever order they are listed."""
+    block = item(NumberRange("12025550100", 100))
+    profile = learned(block, delegate_for(range(120, 160), STRICT))
+    assert severities(delegate_for([110, 159], None, 5), block, profile=profile)["T-24"] == 2
+    assert "T-24" not in severities(delegate_for([110, 119, 160], None, 5), block, profile=profile)
+
+
+def test_t24_a_block_for_a_single_number():
+    """The number is the same, whether it is listed or lies in a block."""
+    profile = learned(MINE, constrained(STRICT))
+    value = issuance.tn_auth_list(format_tnauthlist([NumberRange("12025550100", 100)]))
+    entry = logged(GOOD.leaf(subject(), [value]))
+    assert severities(entry, MINE, profile=profile)["T-24"] == 2
 
 
 def test_t24_unreadable_constraints():

@@ -8,11 +8,13 @@ from ctlog import issuance
 from ctlog.issuance import DAY_MS, Subject
 from ctlog.tn.numbers import NumberRange, TelephoneNumber
 from monitor.entry import Place, read_entry
+from monitor.items import HOLDER, ISSUER, KEY, Group, Item
 from monitor.rules import judge
 from monitor.rules.baseline import Profile
 from monitor.rules.values import OPERATOR, Authorised, Context, Refused
 from monitor.watchlist import MANY, Watchlist
 from tests.monitor_certificates import (
+    DOMAIN,
     GOOD,
     NOW_MS,
     ROGUE,
@@ -116,20 +118,83 @@ def test_t01_for_many_items_at_once():
     assert [(each.rule, each.severity) for each in judge(entry, hit, Context(NOW_MS))] == [("T-01", 2)]
 
 
-def test_t01_repeats_less_loudly_for_a_range():
-    block = item(NumberRange("12025550100", 100))
+def test_t01_a_second_theft_in_a_range_is_as_grave_as_the_first():
+    """The stranger was told of, and not answered for: another number of the range is another owner's. Near misses: more
+    than 100 numbers at once are S2, as at first; one who was authorised is none."""
+    block = item(NumberRange("12025550000", 1000))
     profile = learned(block, number_entry(), number_entry(ca=ROGUE, day=1))
-    assert severities(number_entry(ca=ROGUE, day=2), block, profile=profile)["T-01"] == 2
+    again = number_entry([TelephoneNumber("12025550777")], ROGUE, day=2)
+    assert severities(again, block, profile=profile)["T-01"] == 1
+    wide = number_entry([NumberRange("12025550000", 500)], ROGUE, day=2)
+    assert severities(wide, block, profile=profile)["T-01"] == 2
+    said = Authorised(issuers=frozenset([again.issuer.text]))
+    assert "T-01" not in severities(again, block, profile=profile, authorised=said)
+
+
+def test_t03_a_second_theft_in_a_range_is_as_grave_as_the_first():
+    block = item(NumberRange("12025550000", 1000))
+    profile = learned(block, number_entry(), number_entry(holder="Mallory LLC", day=1))
+    again = number_entry([TelephoneNumber("12025550777")], holder="Mallory LLC", day=2)
+    assert severities(again, block, profile=profile)["T-03"] == 1
+    assert "T-03" not in severities(number_entry(day=2), block, profile=profile)
+
+
+def nominal(kind, value):
+    return Item(kind, value, Group("mine", ("mail",), DOMAIN))
+
+
+WATCHED = [(HOLDER, "Example Inc"), (KEY, number_entry().key_hash)]
+
+
+@pytest.mark.parametrize(("kind", "value"), WATCHED)
+def test_t01_the_first_certificate_with_a_watched_name_or_key(kind, value):
+    """S3, and S2 by somebody whom no signature shows; it then is usual, and a stranger after it is S2."""
+    mine = nominal(kind, value)
+    found = findings(number_entry(), mine)["T-01"]
+    assert found.severity == 3
+    assert f"for the {kind} {mine.text} is by Rightful CA" in found.reason
+    place = Place(b"\1" * 32, "log.example", 9)
+    unsigned = read_entry(place, leaf_of(GOOD.certificate_for(number_leaf([TelephoneNumber(N)]))), trust=TRUST)
+    assert severities(unsigned, mine)["T-01"] == 2
+    profile = learned(mine, number_entry())
+    assert severities(number_entry(ca=ROGUE, day=1), mine, profile=profile)["T-01"] == 2
+
+
+@pytest.mark.parametrize(("kind", "value"), WATCHED)
+def test_t01_near_miss_the_usual_issuer_of_a_watched_name_or_key(kind, value):
+    mine = nominal(kind, value)
+    assert "T-01" not in severities(number_entry(day=1), mine, profile=learned(mine, number_entry()))
+    there = replace(mine, added_ms=NOW_MS + 1)
+    assert "T-01" not in severities(number_entry(), there, was_there=True)
+
+
+def test_t01_every_certificate_of_a_watched_issuer():
+    """Each one, S3; also one that only says to be by it. What was there before is no news."""
+    mine = nominal(ISSUER, "Rightful CA")
+    profile = learned(mine, number_entry(), number_entry(day=1))
+    found = findings(number_entry([TelephoneNumber(N), TelephoneNumber("13035550000")], day=2), mine, profile=profile)
+    assert found["T-01"].severity == 3
+    said = "Rightful CA, whom you watch, issued a certificate for the number +12025550123 and more, to Example Inc."
+    assert found["T-01"].reason == said
+    place = Place(b"\1" * 32, "log.example", 9)
+    unsigned = read_entry(place, leaf_of(GOOD.certificate_for(number_leaf([TelephoneNumber(N)]))), trust=TRUST)
+    assert findings(unsigned, mine)["T-01"].reason.startswith("Somebody who says to be Rightful CA")
+
+
+def test_t01_near_miss_what_a_watched_issuer_had_issued_before():
+    mine = replace(nominal(ISSUER, "Rightful CA"), added_ms=NOW_MS + 1)
+    assert "T-01" not in severities(number_entry(), mine, was_there=True)
+    assert Watchlist([nominal(ISSUER, "Rightful CA")]).match(number_entry(ca=ROGUE)) == []
 
 
 def test_t01_the_name_of_the_usual_issuer_without_its_signature():
-    """The chain was withheld: graver than nothing, less than a stranger. A forged one is a stranger."""
+    """The chain was withheld, which is in the log's power: whoever hides so is a stranger, as one with a forged one."""
     profile = learned(MINE, number_entry())
     tbs = number_leaf([TelephoneNumber(N)])
     place = Place(b"\1" * 32, "log.example", 9)
     withheld = read_entry(place, leaf_of(GOOD.certificate_for(tbs)), trust=TRUST)
     found = findings(withheld, MINE, profile=profile)["T-01"]
-    assert found.severity == 2
+    assert found.severity == 1
     assert "its issuers were not given" in found.reason
     assert "somebody" not in found.action, "nobody can be asked who is not known"
     assert "who issued it is not known" in found.action

@@ -1,5 +1,6 @@
 """T-02, T-11, T-15, T-16, T-18: keys that are not the owner's, not good, not his alone, or not valid any more."""
 
+import dataclasses
 import re
 from hashlib import sha256
 
@@ -11,7 +12,7 @@ from ctlog import issuance
 from ctlog.tn.numbers import TelephoneNumber
 from ctlog.x509.der import parse_certificate, read_extension
 from monitor.rules.values import OPERATOR, Refused, Revocations, Revoked
-from tests.monitor_certificates import NOW_MS, ROGUE, VENDOR, key, logged, rcs_leaf, subject
+from tests.monitor_certificates import GOOD, NOW_MS, ROGUE, VENDOR, key, logged, rcs_leaf, subject, vendor
 from tests.monitor_rules import N, code_entry, findings, item, number_entry, past, severities
 
 MINE, CODE = item(), item("709J")
@@ -88,14 +89,46 @@ def test_t11_the_proof_may_end_in_the_second_of_the_sct():
 
 @pytest.mark.parametrize(("vendor", "fires"), [(2, False), (1, True)])
 def test_t11_the_vendor_of_the_root(vendor, fires):
-    top = VENDOR.above[0]
-    extra = issuance.extension("2.23.146.2.1.6", b"\x02\x01\x02")
-    certificate = parse_certificate(top)
-    with_vendor = certificate._replace(extensions=(*certificate.extensions, parse_extension(extra)))
-    entry = rcs(vendor=vendor)
-    above = (*entry.issuers[:-1], with_vendor)
-    changed = type(entry)(**{name: getattr(entry, name) for name in entry.__slots__} | {"issuers": above})
-    assert ("T-11" in severities(changed, MINE)) is fires
+    entry = logged(rcs_leaf(N, vendor=vendor), VENDOR)
+    assert ("T-11" in severities(entry, MINE)) is fires
+
+
+def test_t11_below_cas_that_are_no_vendors():
+    """Any accepted CA could say so, with a participant of its own: the carrier's signature cannot be verified."""
+    entry = logged(rcs_leaf(N, GOOD), GOOD)
+    found = findings(entry, MINE)["T-11"]
+    assert found.severity == 1
+    assert "no CA above it is a vendor's" in found.reason
+    other = vendor("Other Vendor", 3100, vendor_id=1)
+    whole = rcs()
+    between = dataclasses.replace(whole, issuers=(parse_certificate(other.certificate), whole.issuers[-1]))
+    assert "a CA above it is vendor 1's" in findings(between, MINE)["T-11"].reason
+
+
+def test_t11_near_miss_cas_that_are_not_known():
+    """Who issued is T-01's; of whose vendor nobody could say more."""
+    entry = dataclasses.replace(logged(rcs_leaf(N), VENDOR), issuers=())
+    assert "T-11" not in severities(entry, MINE)
+
+
+def beside(*numbers):
+    """A `tel:` name of the number beside a TNAuthList, without the extended key usage of RCC.16."""
+    who = subject("", cn="3f2b7c1e-9f44-4f0a-8e0e-3d6d2f6f8a11", days=76, key_number=501)
+    lists = [issuance.tn_auth_list(issuance.one(number)) for number in numbers]
+    usual = (issuance.END_ENTITY, issuance.DIGITAL_SIGNATURE)
+    return [who, [*usual, *lists]]
+
+
+def test_t11_a_name_beside_a_list():
+    who, extensions = beside("13035550000")
+    entry = logged(VENDOR.leaf(who, [*extensions, issuance.tel_names(N)]), VENDOR)
+    assert entry.identity.family == "mixed"
+    assert severities(entry, MINE)["T-11"] == 1
+
+
+def test_t11_near_miss_a_list_alone():
+    who, extensions = beside(N)
+    assert "T-11" not in severities(logged(VENDOR.leaf(who, extensions), VENDOR), MINE)
 
 
 def parse_extension(der):

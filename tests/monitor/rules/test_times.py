@@ -4,9 +4,22 @@ import pytest
 
 from ctlog.issuance import DAY_MS
 from ctlog.tn.numbers import NumberRange
-from monitor.rules.values import HOUR_MS, OPERATOR, Authorised, Event
+from monitor.rules import next_profile, verdicts
+from monitor.rules.baseline import EMPTY_PROFILE
+from monitor.rules.values import HOUR_MS, OPERATOR, Authorised, Context, Event
 from tests.monitor_certificates import NOW_MS, ROGUE, VENDOR, logged, number_leaf, rcs_leaf, subject
-from tests.monitor_rules import NUMBER_CLAIM, N, code_entry, findings, item, learned, number_entry, past, severities
+from tests.monitor_rules import (
+    NUMBER_CLAIM,
+    N,
+    code_entry,
+    findings,
+    hit_of,
+    item,
+    learned,
+    number_entry,
+    past,
+    severities,
+)
 
 MINE, CODE = item(), item("709J")
 
@@ -81,12 +94,45 @@ def test_t12_a_certificate_that_begins_only_after_enrolment():
 
 
 def test_t12_near_misses():
-    """It had expired by then; it came after; it is a code."""
+    """It had expired by then; it came after; the log dates it back."""
     assert "T-12" not in severities(number_entry(days=9), item(added_ms=NOW_MS + 10 * DAY_MS), was_there=True)
     assert "T-12" not in severities(number_entry(), item(added_ms=NOW_MS), was_there=True)
-    assert "T-12" not in severities(code_entry(), item("709J", added_ms=NOW_MS + DAY_MS), was_there=True)
-    news = severities(number_entry(), item(added_ms=NOW_MS + 10 * DAY_MS))  # the log dates it back
+    news = severities(number_entry(), item(added_ms=NOW_MS + 10 * DAY_MS))
     assert ("T-12" in news, news["T-01"]) == (False, 2)
+
+
+LATER = item("709J", added_ms=NOW_MS + 30 * DAY_MS)
+
+
+def test_t12_each_issuer_of_a_code_is_shown_once():
+    """Whoever is there when watching begins would be usual, an attacker too: the owner is asked, once for each."""
+    profile = EMPTY_PROFILE
+    told = []
+    for entry in (
+        code_entry(), code_entry(day=6, key_number=3), code_entry(ca=ROGUE, holder="Mallory", day=7),
+        code_entry(day=12, key_number=4), code_entry(ca=ROGUE, holder="Mallory", day=13, key_number=5),
+    ):  # fmt: skip
+        context = Context(entry.timestamp_ms, profile=profile, was_there=True)
+        hit = hit_of(entry, LATER)
+        found = verdicts(entry, hit, context)[0]
+        told += [(int(each.severity), each.reason) for each in found.findings if each.rule == "T-12"]
+        profile = next_profile(entry, hit, context, found)
+    assert [severity for severity, _ in told] == [2, 2]
+    assert "Rightful CA had issued for 709J" in told[0][1]
+    assert "Rogue CA had issued for 709J when you began to watch it: to Mallory" in told[1][1]
+    renewal = code_entry(day=36, key_number=6)
+    assert severities(renewal, LATER, profile=profile) == {}, "a renewal every few days is no alarm"
+
+
+def test_t12_near_misses_of_codes():
+    """It had ended; it came after; its issuer is expected, or was authorised."""
+    entry = code_entry()
+    assert "T-12" not in severities(code_entry(days=9), LATER, was_there=True)
+    assert "T-12" not in severities(code_entry(day=31), LATER, was_there=True)
+    expecting = item("709J", added_ms=LATER.added_ms, issuers=("Rightful CA",))
+    assert "T-12" not in severities(entry, expecting, was_there=True)
+    said = Authorised(issuers=frozenset([entry.issuer.text]))
+    assert "T-12" not in severities(entry, LATER, was_there=True, authorised=said)
 
 
 # T-13 --------------------------------------------------------------------------------------------------------------
@@ -140,6 +186,24 @@ def burst(count, *, label=MY_LABEL, minutes=50):
 
 def test_t26_more_than_five_in_an_hour():
     assert severities(number_entry(), MINE, claims=burst(5))["T-26"] == 3
+
+
+def hidden(count, **changes):
+    """So many issuances by a CA that rounds notBefore, for one key: only where they stand tells them apart."""
+    return tuple(past(number_entry(), log_index=100 + at, **changes) for at in range(count))
+
+
+def test_t26_a_burst_that_looks_like_one_certificate():
+    assert severities(number_entry(), MINE, claims=hidden(5))["T-26"] == 3
+    assert severities(number_entry(), MINE, claims=hidden(40))["T-26"] == 3
+
+
+def test_t26_near_miss_one_certificate_in_many_logs():
+    """Five times, as a precertificate and as a certificate in each of ten logs."""
+    claims = [each for log in range(10) for precert in (True, False)
+              for each in hidden(4, log_id=bytes([log]) * 32, precert=precert)]  # fmt: skip
+    assert "T-26" not in severities(number_entry(), MINE, claims=tuple(claims))
+    assert "T-26" in severities(number_entry(), MINE, claims=(*claims, past(number_entry(ca=ROGUE))))
 
 
 def test_t26_near_misses_of_bursts():
