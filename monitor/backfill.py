@@ -147,7 +147,7 @@ class Backfill:
                 await running.inspector.flush()
                 fresh = await self._state.audits.store_found(
                     found.alerts, self._now_ms(), baselines=found.baselines, issuers=found.issuers,
-                    certificates=found.certificates, scts=found.scts,
+                    certificates=found.certificates, scts=found.scts, tasks=found.tasks,
                 )  # fmt: skip
                 self._reading.stored(log.log_id, found)
             finally:

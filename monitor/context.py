@@ -56,14 +56,15 @@ class Past:
                     found[_place(row) + format_label(known)] = self._past(entry, row, format_label(known), row.key)
         return tuple(sorted(found.values(), key=lambda each: each.logged_ms)[-MAX_CLAIMS:])
 
-    def key_uses(self, entry: Entry) -> tuple[PastClaim, ...]:
-        """Earlier certificates with the entry's key. Of another label than the entry has only that is known (b"")."""
+    def key_uses(self, entry: Entry, *, later: bool = False) -> tuple[PastClaim, ...]:
+        """Earlier certificates with the entry's key, or (later) all others. Of another label than the entry has only
+        that is known (b"")."""
         if not entry.key_hash:
             return ()
         own = {hint(label_key(label)): format_label(label) for label in entry.labels}
         rows = self._history.lookup_key(int.from_bytes(spki_key(entry.key_hash), "big"))
         key = entry.key_hash[:7]
-        uses = [self._past(entry, row, own.get(row.key, b""), key) for row in self._settled(entry, rows)]
+        uses = [self._past(entry, row, own.get(row.key, b""), key) for row in self._settled(entry, rows, later=later)]
         return tuple(sorted(uses, key=lambda each: each.logged_ms)[-MAX_CLAIMS:])
 
     def holds(self, entry: Entry) -> bool:
@@ -124,10 +125,12 @@ class Past:
     def _between(self, lo: int, hi: int) -> list[Claim]:
         return self._history.between(lo, hi, limit=8 * MAX_CLAIMS)
 
-    def _settled(self, entry: Entry, rows: Iterable[Claim]) -> Iterable[Claim]:
+    def _settled(self, entry: Entry, rows: Iterable[Claim], *, later: bool = False) -> Iterable[Claim]:
         own = self._history.log_number(entry.log_id) if entry.index != NOWHERE else None
         for row in rows:
-            if row.log_index < (entry.index if row.log == own else self._stored.get(row.log, 0)):
+            is_own = row.log == own
+            stop = entry.index if is_own and not later else self._stored.get(row.log, 0)
+            if row.log_index < stop and not (is_own and row.log_index == entry.index):
                 yield row
 
     def _past(self, entry: Entry, row: Claim, label: bytes, key: bytes) -> PastClaim:

@@ -19,17 +19,21 @@ from ctlog.errors import MalformedError
 from monitor.context import Past, authorised_for, events_for, refused_for
 from monitor.entry import Entry, Place, Trust
 from monitor.follow.followed import Clock
-from monitor.follow.inspect import Reading
+from monitor.follow.inspect import Reading, key_number
 from monitor.follow.watch import Found
+from monitor.glance import Glance
+from monitor.holder import telling_part
 from monitor.items import ANYTHING, GROUP, Item
 from monitor.rules import next_profile, verdicts
 from monitor.rules.baseline import EMPTY_PROFILE, Profile, format_profile, parse_profile, without_refused
+from monitor.rules.key import is_misused
 from monitor.rules.logs import bad_sct_events, late_events
-from monitor.rules.values import OWNER, S4, Context, LogEvent, Snapshot
+from monitor.rules.values import OWNER, S4, Context, LogEvent, Revocations, Snapshot
 from monitor.rules.verdict import Verdict, unsaid
 from monitor.sources import Sources
 from monitor.state import State
 from monitor.state.rows import Authorisation, CertificateRow, EventRow, NewAlert, Told
+from monitor.tasks import plan_rejudge
 from monitor.watchlist import Hit, Watchlist
 
 MAX_PROFILES = 65_536
@@ -37,6 +41,8 @@ MAX_PROFILES = 65_536
 HELD = 64
 """Alerts after which they are stored, and hits that are judged in between, each of which raises two at most: one
 certificate may have any number of hits, and an alert 90,000 octets."""
+MAX_SHARED = 64
+"""Certificates with one key that are judged again when it appears where it should not."""
 MAX_REFERENCES = 4
 """References of one certificate that are fetched."""
 
@@ -80,10 +86,18 @@ class StateJudge:
         self._profiles: dict[str, Profile] = {}
         self._issuers: frozenset[str] | None = None
         self._answers: list[Authorisation] = []
+        self.keys: set[int] = set()
+        """See Judge."""
+        self._has_keys = False
+        self._familiar: set[tuple[bytes, bytes, bytes]] = set()
+        self._revocations: Revocations | None = None
         self._events: dict[str, list[EventRow]] = {}
 
     async def refresh(self) -> None:
-        """Read the answers that people gave again."""
+        """Read the answers that people gave again; and the first time, whose keys are looked for."""
+        if not self._has_keys:
+            self.keys.update(map(key_number, await self._state.answers.spki_hashes()))
+            self._has_keys = True
         self._answers = await self._state.answers.authorisations(self._now_ms())
         events: dict[str, list[EventRow]] = {}
         for row in await self._state.answers.events():
@@ -114,7 +128,7 @@ class StateJudge:
             self._issuers = await self._state.answers.issuers()
         common = Context(
             now_ms=self._now_ms(),
-            key_uses=self._past.key_uses(entry),
+            key_uses=self._past.key_uses(entry, later=reading.is_again and only is None),
             revocations=self._sources.known.revocations,
             codes=self._sources.known.table,
             snapshots=snapshots,
@@ -140,6 +154,27 @@ class StateJudge:
             found.issuers.add(entry.issuer.text)
         if hits or snapshots:  # what stands at a reference may concern somebody later
             found.certificates += _rows(entry)
+            self.keys.update({key_number(entry.key_hash)} if entry.key_hash else ())
+        if not reading.is_again and key_number(entry.key_hash) in self.keys:
+            await self._look_at_key(entry, common, found)
+
+    async def _look_at_key(self, entry: Entry, context: Context, found: Found) -> None:
+        """A key that certificates of watched items have: where it should not be here, these are judged again, so that
+        their owners hear of it."""
+        if is_misused(entry, context):
+            rows = await self._state.answers.certificates(spki=entry.key_hash)
+            newest = sorted((row.log_index, row.log_id) for row in rows)[-MAX_SHARED:]
+            found.tasks += plan_rejudge((log_id, index) for index, log_id in newest)
+        elif entry.parsed is not None:
+            if len(self._familiar) >= MAX_PROFILES or self._revocations is not context.revocations:
+                self._familiar.clear()
+            self._revocations = context.revocations
+            self._familiar.add((entry.parsed.spki, entry.parsed.issuer, telling_part(entry.parsed.subject)))
+
+    def is_familiar(self, glance: Glance) -> bool:
+        """See Judge."""
+        is_current = self._revocations is self._sources.known.revocations
+        return is_current and (glance.spki, glance.issuer, telling_part(glance.subject)) in self._familiar
 
     def _log_events(self, entry: Entry, found: Found) -> tuple[LogEvent, ...]:
         """What following and auditing showed of it. An entry that contradicting trees have both is no news of a log."""

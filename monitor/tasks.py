@@ -80,9 +80,8 @@ class Tasks:
 
     async def add_rejudge(self, places: Iterable[tuple[bytes, int]]) -> None:
         """Judge these entries again."""
-        work = sorted({(log_id.hex(), index, None) for log_id, index in places}, key=lambda each: each[:2])
-        if work:
-            await self._state.audits.add_task(REJUDGE, json.dumps({"places": work}).encode(), self._now_ms())
+        for kind, spec in plan_rejudge(places):
+            await self._state.audits.add_task(kind, spec, self._now_ms())
 
     async def _look_at_roots(self) -> None:
         """Where roots came to be accepted, judge again what was told of issuers that no signature tied to any: for the
@@ -245,6 +244,12 @@ class Tasks:
         )  # fmt: skip
         await self._state.alerts.raise_all([alert], self._now_ms())
         self._told()
+
+
+def plan_rejudge(places: Iterable[tuple[bytes, int]]) -> list[tuple[str, bytes]]:
+    """The task (kind, specification) that judges these entries again, if there are any."""
+    work = sorted({(log_id.hex(), index) for log_id, index in places})
+    return [(REJUDGE, json.dumps({"places": [(*place, None) for place in work]}).encode())] if work else []
 
 
 def plan_enrol(items: Iterable[str]) -> list[tuple[str, bytes]]:

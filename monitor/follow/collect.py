@@ -41,6 +41,8 @@ class Collector:
         self._holders: dict[bytes, int] = {}
         self.late = 0
         """How many entries of the last batch were logged more than 30 days after their validity began."""
+        self.keys = b""
+        """SHA-256 of the SubjectPublicKeyInfo of each of them."""
 
     def records(
         self, log: int, lo: int, leaves: list[bytes], glances: list[Glance], issuers: list[int]
@@ -52,7 +54,7 @@ class Collector:
         """
         if lo + len(leaves) > MAX_INDEX:
             raise MalformedError(f"a log has no more than {MAX_INDEX:,} entries", field="index")
-        keys = hash_messages([glance[3] for glance in glances])
+        self.keys = keys = hash_messages([glance[3] for glance in glances])
         if HOT is not None:
             found: bytes
             found, self.late = HOT.records(

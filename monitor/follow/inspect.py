@@ -11,7 +11,9 @@ before, certificates of CAs that claim no number, and what no parser accepts.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+import sys
+from array import array
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -43,7 +45,7 @@ class Reading(NamedTuple):
     for some items or from further back: whether it is older than an item may then go by its timestamp. joined_ms: when
     the log joined others that had been read by then; 0 for one of the first. late: "", or that it came into the tree
     later than the log promised, or is dated back (`monitor.follow.merge_delay`). bad_scts: "", or what is wrong with
-    the SCTs of followed logs that it carries.
+    the SCTs of followed logs that it carries. is_again: it was judged before.
     """
 
     filling: bool = False
@@ -52,10 +54,21 @@ class Reading(NamedTuple):
     joined_ms: int = 0
     late: str = ""
     bad_scts: str = ""
+    is_again: bool = False
 
 
 class Judge(Protocol):
     """Whoever decides."""
+
+    @property
+    def keys(self) -> Set[int]:
+        """`key_number` of each key of a certificate that concerned a watched item."""
+        ...
+
+    def is_familiar(self, glance: Glance) -> bool:
+        """Whether a key of somebody who is watched is used as it was before: by the same issuer, for the same holder.
+        Such an entry need not be read, for one holder's numbers may share a key."""
+        ...
 
     async def prepare(self, entry: Entry) -> Any:
         """Fetch whatever the judgement of this entry needs, and give it back with the entry."""
@@ -135,8 +148,8 @@ class EntryInspector:
             self._note_late(len(leaves), shared.collector.late)
         wanted = set(shared.watchlist().select(glances))
         wanted.update(self._for_operators(leaves, glances, issuers))
-        if wanted:
-            await self._read(batch, sorted(wanted), proven, found, None, late=late)
+        keys = array("Q", b"" if found.is_aside else shared.collector.keys)[::4]
+        await self._read_all(batch, glances, wanted, keys, proven, found, late=late)
 
     async def earlier(self, batch: Batch, proven: int, found: Found, *, is_judged: bool = True) -> None:
         """Look at entries from before where reading began. Whatever was never seen before is no news there.
@@ -147,12 +160,14 @@ class EntryInspector:
         glances = look_at(shared.glancer, leaves)
         issuers = await self._issuers.numbers(batch, glances)
         shared.history.append(shared.collector.records(self._number, batch.lo, leaves, glances, issuers))
-        if is_judged and (wanted := sorted(shared.watchlist().select(glances))):
-            await self._read(batch, wanted, proven, found, None, is_news=False)
+        if is_judged:
+            keys = array("Q", shared.collector.keys)[::4]
+            wanted = set(shared.watchlist().select(glances))
+            await self._read_all(batch, glances, wanted, keys, proven, found, is_news=False)
 
     async def again(self, batch: Batch, proven: int | None, found: Found, only: frozenset[str] | None) -> None:
         """Read all of these entries, for some items or for all: some are newly watched, or something changed."""
-        await self._read(batch, range(len(batch.leaves)), proven, found, only)
+        await self._read(batch, range(len(batch.leaves)), proven, found, only, is_again=True)
 
     async def promised(self, leaf: bytes, found: Found) -> None:
         """Judge what the log promised to hold, and does not: only its issuer's names are known."""
@@ -201,9 +216,25 @@ class EntryInspector:
             found += [issuers.index(number) for number in fresh]
         return found
 
+    async def _read_all(
+        self, batch: Batch, glances: Sequence[Glance], wanted: set[int], keys: array[int], proven: int | None,
+        found: Found, *, is_news: bool = True, late: Mapping[int, str] = NOBODY,
+    ) -> None:  # fmt: skip
+        """Read the wanted entries, and whatever has a key of somebody who is watched: those that are wanted have such
+        keys from then on."""
+        judge, done = self._shared.judge, set[int]()
+        while True:
+            if not judge.keys.isdisjoint(keys):
+                shared = (at for at, key in enumerate(keys) if key in judge.keys)
+                wanted.update(at for at in shared if not judge.is_familiar(glances[at]))
+            if wanted <= done:
+                return
+            await self._read(batch, sorted(wanted - done), proven, found, None, is_news=is_news, late=late)
+            done |= wanted
+
     async def _read(
         self, batch: Batch, wanted: Sequence[int], proven: int | None, found: Found, only: frozenset[str] | None,
-        *, is_news: bool = True, late: Mapping[int, str] = NOBODY,
+        *, is_news: bool = True, late: Mapping[int, str] = NOBODY, is_again: bool = False,
     ) -> None:  # fmt: skip
         keys, before, judge = chain_keys(batch), precertificates(batch), self._shared.judge
         ready: list[tuple[Place, bytes, Any, str]] = []
@@ -220,7 +251,7 @@ class EntryInspector:
                 there = not (self._has_met_end and is_news) or only is not None
                 reading = Reading(
                     self._late > FILLING, self.is_ready and is_news, there, self._joined_ms, late.get(place.index, ""),
-                    bad_scts,
+                    bad_scts, is_again,
                 )
                 await judge.judge(case, found, reading, only)
 
@@ -245,3 +276,8 @@ class EntryInspector:
             return take_in(entry.certificate, issuers, [], self._shared.logs(), source, self._shared.now_ms())
         except MalformedError as error:
             return TakenIn([], [error])
+
+
+def key_number(spki_hash: bytes) -> int:
+    """What stands for a key's SHA-256 where each entry's is compared: its first 8 octets, as an array has them."""
+    return int.from_bytes(spki_hash[:8], sys.byteorder)

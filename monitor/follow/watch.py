@@ -45,7 +45,8 @@ NOBODY: Mapping[int, str] = MappingProxyType({})
 @dataclass(slots=True)
 class Found:
     """What entries raised since the position was last advanced. `is_aside`: they stand in a tree that contradicts the
-    trusted one. `log_events`: what is known of the entry that is read again. `at_end` is called when all of it is
+    trusted one. `log_events`: what is known of the entry that is read again. `tasks`: what is to be done when the
+    position has passed them. `at_end` is called when all of it is
     stored, or was given up."""
 
     alerts: list[NewAlert] = field(default_factory=list)
@@ -55,6 +56,7 @@ class Found:
     certificates: list[CertificateRow] = field(default_factory=list)
     is_aside: bool = False
     log_events: tuple[LogEvent, ...] = ()
+    tasks: list[tuple[str, bytes]] = field(default_factory=list)
     at_end: list[Callable[[], None]] = field(default_factory=list)
 
     @property
@@ -384,7 +386,10 @@ def reason_of(error: CtlogError) -> str:
 
 
 def _learned(found: Found) -> dict[str, Any]:
-    return {"baselines": found.baselines, "issuers": found.issuers, "certificates": found.certificates}
+    return {
+        "baselines": found.baselines, "issuers": found.issuers, "certificates": found.certificates,
+        "tasks": found.tasks,
+    }  # fmt: skip
 
 
 def _gap_key(lo: int) -> str:

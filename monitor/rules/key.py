@@ -152,6 +152,15 @@ def t16(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     return Finding("T-16", S1, reason, action, OWNER if hit and hit.reading == EXACT else OPERATOR)
 
 
+def is_misused(entry: Entry, context: Context) -> bool:
+    """Whether its key was revoked, or is somebody else's too: those who had it before are to hear of this entry."""
+    own = set(map(format_label, entry.labels))
+    return bool(
+        (context.revocations is not None and context.revocations.by_key(entry.key_hash))
+        or any(_is_anothers(use, entry, own, set()) for use in context.key_uses)
+    )
+
+
 def _is_anothers(use: PastClaim, entry: Entry, own: set[bytes], same: set[tuple[bytes, int]]) -> bool:
     if use.label in own or not entry.key_hash.startswith(use.key):
         return False
@@ -160,6 +169,12 @@ def _is_anothers(use: PastClaim, entry: Entry, own: set[bytes], same: set[tuple[
         # from two issuers for numbers of which none is the other's is somebody's mistake, whoever they are.
         return use.issuer != entry.issuer.text and (use.log_id, use.log_index) not in same
     return not same_holder(use.holder, entry.holder_key)
+
+
+def _has_revoked_key(use: PastClaim, entry: Entry, revoked_ms: int) -> bool:
+    """Whether it has the entry's key, which was revoked, still or again; for a label that the entry has, it is judged
+    itself. `label`: b"" of another one (`monitor.context`)."""
+    return not use.label and entry.key_hash.startswith(use.key) and use.not_after_ms >= revoked_ms
 
 
 def t18(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
@@ -172,6 +187,11 @@ def t18(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if named and named.revoked_ms < entry.timestamp_ms:
         reason = f"Its serial number was revoked on {say_day(named.revoked_ms)}, before it was logged."
         return Finding("T-18", S1, reason, action, to)
+    for use in context.key_uses if named else ():
+        if named and _has_revoked_key(use, entry, named.revoked_ms):
+            where = f"certified for another number or code by {say_issuer(use.issuer)} on {say_day(use.logged_ms)}"
+            reason = f"It was revoked on {say_day(named.revoked_ms)}, and its key was {where}."
+            return Finding("T-18", S1, reason, action, to)
     end = entry.not_after_ms
     for revoked in context.revocations.by_key(entry.key_hash):
         is_another = (revoked.issuer, revoked.serial) != (entry.parsed.issuer, entry.parsed.serial)

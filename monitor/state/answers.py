@@ -205,6 +205,11 @@ class Answers:
             lambda connection: [CertificateRow(*row) for row in connection.execute(query, values)]
         )
 
+    async def spki_hashes(self) -> list[bytes]:
+        """The keys of certificates that concerned a watched item, each once: SHA-256 of the SubjectPublicKeyInfo."""
+        query = "SELECT DISTINCT spki FROM certificates WHERE length(spki) > 0"
+        return await self._database.read(lambda connection: [row[0] for row in connection.execute(query)])
+
     async def serial_keys(self) -> dict[tuple[bytes, bytes], bytes]:
         """The key of every certificate that concerned a watched item, by (issuer, serial)."""
         query = "SELECT issuer, serial, spki FROM certificates"
@@ -282,8 +287,12 @@ def insert_learned(
     issuers: Iterable[str],
     certificates: Iterable[CertificateRow],
     now_ms: int,
+    tasks: Iterable[tuple[str, bytes]] = (),
 ) -> None:
-    """What was learned on the way to a position, inside the caller's transaction."""
+    """What was learned on the way to a position, inside the caller's transaction; with tasks (kind, specification) that
+    it brings about."""
+    query = "INSERT INTO tasks (kind, spec, created_ms) VALUES (?, ?, ?)"
+    connection.executemany(query, [(kind, spec, now_ms) for kind, spec in tasks])
     rows = [(item, profile, now_ms) for item, profile in baselines.items()]
     connection.executemany("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", rows)
     query = "INSERT INTO issuers VALUES (?, ?) ON CONFLICT DO NOTHING"

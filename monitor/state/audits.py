@@ -101,11 +101,12 @@ class Audits:
     async def store_found(
         self, alerts: Sequence[NewAlert], now_ms: int, *, baselines: Mapping[str, bytes] | None = None,
         issuers: Iterable[str] = (), certificates: Iterable[CertificateRow] = (), scts: Sequence[SctRow] = (),
+        tasks: Iterable[tuple[str, bytes]] = (),
     ) -> list[str]:  # fmt: skip
         """What entries raised that were read again, in one transaction. Returns the ids of the new alerts."""
 
         def work(connection: sqlite3.Connection) -> list[str]:
-            insert_learned(connection, baselines or {}, issuers, certificates, now_ms)
+            insert_learned(connection, baselines or {}, issuers, certificates, now_ms, tasks)
             insert_scts(connection, scts)
             return insert_alerts(connection, alerts, now_ms)
 

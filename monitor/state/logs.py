@@ -99,6 +99,7 @@ class Logs:
         met: Sequence[SignedHead] = (),
         issuers: Iterable[str] = (),
         certificates: Iterable[CertificateRow] = (),
+        tasks: Iterable[tuple[str, bytes]] = (),
     ) -> list[str]:
         """Go on to `position`, and store all that was found on the way: one transaction.
 
@@ -121,7 +122,7 @@ class Logs:
             fresh = insert_alerts(connection, alerts, now_ms)
             prove(connection, log_id, position.proven.size)
             insert_scts(connection, scts)
-            insert_learned(connection, baselines or {}, issuers, certificates, now_ms)
+            insert_learned(connection, baselines or {}, issuers, certificates, now_ms, tasks)
             if gap is not None:
                 connection.execute("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?, ?)", gap)
             query = "UPDATE heads SET state = ? WHERE log_id = ? AND id = ?"

@@ -215,3 +215,13 @@ def test_a_record_reads_as_it_was_put(history):
     put(history, number("12025550123"), 2)
     (piece,) = [piece for piece in history.scan() if piece]
     assert {parse_claim(record).log_index for record in piece} == {2}
+
+
+def test_all_other_uses_of_a_key_where_it_is_judged_again(history):
+    """What came after it too, but for what is not settled, and itself."""
+    for index in (5, 100, 101, 200):
+        put(history, number(f"1202555{index:04d}"), index)
+    put(history, number("12025550001"), 7, log=OTHER)
+    past = Past(history, {history.log_number(LOG): 150, history.log_number(OTHER): 7})
+    assert [use.log_index for use in past.key_uses(entry(100))] == [5]
+    assert sorted(use.log_index for use in past.key_uses(entry(100), later=True)) == [5, 101]

@@ -1,6 +1,6 @@
 """What stands outside of logs, from its source to the alert, through the whole daemon; and nothing before it is on."""
 
-import hashlib
+from hashlib import sha256
 
 import pytest
 
@@ -92,6 +92,45 @@ async def test_a_certificate_is_revoked_and_its_key_is_seen_again(kit, sim):
         await kit.until(lambda: {each["log"]["index"] for each in kit.told() if each["rule"] == "T-18"} == {1, 2})
 
 
+def unwatched(sim, holder, *, key=21, serial=9, authority=CA):
+    """A certificate for a number that nobody watches, with the key of one that is watched."""
+    end_ms = sim.now_ms + 300 * DAY_MS
+    who = Subject(issuance.name(O=holder), Key.from_number(key).spki, sim.now_ms, end_ms, serial)
+    tbs = issuance.delegate_leaf(authority, who, issuance.one("12025559999"))
+    sim.submit([authority.precertificate(tbs), *authority.chain])
+    sim.publish()
+
+
+async def test_attack_somebody_else_gets_the_owner_s_key_certified(kit, sim):
+    """For a number that nobody watches: the owner of the key is told all the same (T-16)."""
+    async with kit.running():
+        sim.add(123)
+        await kit.until(lambda: kit.alerts(item=ITEM))
+        unwatched(sim, "Owner Inc", serial=8)  # his own other number: nothing to be told
+        await kit.caught_up()
+        unwatched(sim, "Somebody Else")
+        alert = await rule_for(kit, "T-16")
+        assert (alert.severity, alert.log_index) == (1, 0)
+        (operator,) = [row for row in await kit.alerts() if row.rule == "T-16" and row.addressee == "operator"]
+        assert operator.log_index == 2
+
+
+async def test_attack_a_revoked_key_comes_back_for_another_number(kit, sim):
+    """In the owner's own name, so that it is no other holder's: his revoked key is in use again (T-18)."""
+    kit.web[CRL] = der(crl_of(CA, 5))
+    switch_on(kit, crl=f'["{CRL}"]')
+    async with kit.running() as daemon:
+        sim.add(123, serial=5)
+        await kit.until(lambda: kit.alerts(item=ITEM))
+        unwatched(sim, "Owner Inc", serial=8)
+        await kit.caught_up()
+        again(kit)
+        await kit.until(lambda: daemon._sources.known.revocations.by_key(sha256(Key.from_number(21).spki).digest()))
+        unwatched(sim, "Owner Inc", serial=10)
+        alert = await rule_for(kit, "T-18")
+        assert (alert.severity, alert.log_index) == (1, 0)
+
+
 async def test_what_stands_at_a_reference(kit, sim):
     """Taken as the certificate's own scope at first; a change that adds the item is S2; one that is gone is told."""
     kit.web[LIST] = format_tnauthlist([TelephoneNumber("12025559999")])
@@ -124,7 +163,7 @@ async def test_a_table_of_codes(kit, sim):
 
 async def test_a_key_is_found_to_be_weak_after_it_was_certified(kit, sim):
     """T-15: by a list that is put in force while the monitor runs; another key is not called weak."""
-    weak = hashlib.sha256(Key.from_number(21).spki).hexdigest()
+    weak = sha256(Key.from_number(21).spki).hexdigest()
     sim.add(123, serial=5)
     sim.add(123, serial=6, key=22)
     (kit.folder / "watch.toml").write_text(WATCH + 'expect = {issuers = ["Example"]}\n')
@@ -268,7 +307,7 @@ async def test_the_issuers_of_a_code_are_shown_at_enrolment(kit, sim):
 
 @pytest.mark.parametrize(("line", "wanted"), [
     ('holders = ["Owner Inc"]', [("T-01", 3, 0), ("T-01", 2, 2)]),
-    (f'keys = ["{hashlib.sha256(Key.from_number(21).spki).hexdigest()}"]', [("T-01", 3, 0), ("T-01", 2, 2)]),
+    (f'keys = ["{sha256(Key.from_number(21).spki).hexdigest()}"]', [("T-01", 3, 0), ("T-01", 2, 2)]),
     ('issuers = ["Example"]', [("T-01", 3, 0), ("T-01", 3, 1)]),
 ])  # fmt: skip
 async def test_names_and_keys_that_are_watched(kit, sim, line, wanted):

@@ -11,7 +11,7 @@ from ctlog.issuance import DAY_MS, Key, Subject
 from ctlog.tn.labels import ONE, Label
 from ctlog.wire.rfc6962 import format_sct
 from monitor.follow.followed import ENTRIES, TILES
-from monitor.follow.inspect import EntryInspector, Shared
+from monitor.follow.inspect import EntryInspector, Shared, key_number
 from monitor.follow.watch import Found
 from monitor.glance import Glancer
 from monitor.history import History, make_history
@@ -30,7 +30,11 @@ class Noting:
 
     def __init__(self):
         self.judged, self.kept, self.faults = [], [], {}
-        self.options, self.bad_scts = [], []
+        self.options, self.bad_scts, self.keys = [], [], set()
+        self.familiar = set()
+
+    def is_familiar(self, glance):
+        return glance.issuer in self.familiar
 
     async def prepare(self, entry):
         await asyncio.sleep(0)
@@ -116,6 +120,27 @@ async def test_what_concerns_somebody_is_read_in_full_and_all_is_remembered(kit,
         (claim,) = made.history.lookup(Label(ONE, f"1202555{100 + index:04d}"))
         assert (claim.log_index, made.history.name(claim.issuer)) == (index, "example @ test")
         assert made.history.name(claim.holder) == "owner"
+
+
+@pytest.mark.parametrize("is_familiar", [True, False])
+async def test_attack_a_key_of_somebody_who_is_watched_under_another_number(kit, is_familiar):
+    """In the same batch as the owner's own certificate, before it or after: it is read, unless it is nothing new."""
+    sim = CertSim()
+    for number, key in ((700, 30), (701, 21), (123, 21), (702, 21), (703, 31)):
+        sim.submit([CA.precertificate(number_tbs(number, key=key)), *CA.chain])
+    sim.publish()
+    made = kit(sim)
+    real = made.judge.judge
+
+    async def judge(case, found, reading, only=None):
+        await real(case, found, reading, only)
+        if case.index == 2:
+            made.judge.keys.add(key_number(case.key_hash))
+            made.judge.familiar |= {case.parsed.issuer} if is_familiar else set()
+
+    made.judge.judge = judge
+    await made.read()
+    assert made.judge.judged == [0, 2] + [1, 3] * (not is_familiar)
 
 
 async def test_an_issuer_is_read_once_when_it_is_stored(kit):

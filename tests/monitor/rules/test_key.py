@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ctlog import issuance
 from ctlog.tn.numbers import TelephoneNumber
 from ctlog.x509.der import parse_certificate, read_extension
-from monitor.rules.values import OPERATOR, Refused, Revocations, Revoked
+from monitor.rules.key import is_misused
+from monitor.rules.values import OPERATOR, Context, Refused, Revocations, Revoked
 from tests.monitor_certificates import GOOD, NOW_MS, ROGUE, VENDOR, key, logged, rcs_leaf, subject, vendor
 from tests.monitor_rules import N, code_entry, findings, item, number_entry, past, severities
 
@@ -246,6 +247,29 @@ def test_t18_a_revoked_serial_number_seen_again():
     entry = code_entry()
     sources = Revocations([revoked(entry, with_key=False, ms=-5)])
     assert severities(entry, CODE, revocations=sources)["T-18"] == 1
+
+
+def test_t18_attack_a_revoked_key_for_another_number():
+    """The revoked certificate's own owner hears of it, when his certificate is judged again."""
+    entry = code_entry()
+    itself = Revocations([revoked(entry, ms=5)])
+    elsewhere = past(entry, b"", logged_ms=entry.timestamp_ms + 10_000)
+    assert severities(entry, CODE, revocations=itself, key_uses=(elsewhere,))["T-18"] == 1
+    for use in (
+        elsewhere._replace(label=b"spc:709J"), elsewhere._replace(key=b"other!"),
+        elsewhere._replace(not_after_ms=entry.timestamp_ms),
+    ):  # fmt: skip
+        assert "T-18" not in severities(entry, CODE, revocations=itself, key_uses=(use,))
+    assert "T-18" not in severities(entry, CODE, revocations=Revocations(), key_uses=(elsewhere,))
+
+
+def test_a_key_is_misused_where_it_is_revoked_or_another_holder_s():
+    entry = code_entry()
+    mine = past(entry, b"", logged_ms=entry.timestamp_ms - 10_000)
+    assert not is_misused(entry, Context(NOW_MS, key_uses=(mine,)))
+    assert is_misused(entry, Context(NOW_MS, key_uses=(mine, mine._replace(holder="somebody else"))))
+    sources = Revocations([revoked(entry, serial=b"\x55", ms=-5)])
+    assert is_misused(entry, Context(NOW_MS, key_uses=(mine,), revocations=sources))
 
 
 def test_t18_near_misses():
