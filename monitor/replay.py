@@ -54,11 +54,18 @@ class Replay:
             for verdict in verdicts(entry, hit, context):
                 if verdict.to == OWNER and hit is not None:
                     self.profiles[hit.item.id] = next_profile(entry, hit, context, verdict)
+                    self._teach_crowd(entry, hit, context, verdict)
                 elif any(each.verdict.to == verdict.to and each.verdict.rules == verdict.rules for each in found):
                     continue  # the operator is told once, however many items it concerns
                 found.append(Judged(entry, hit, verdict))
         self._remember(entry)
         return found
+
+    def _teach_crowd(self, entry: Entry, hit: Hit, context: Context, verdict: Verdict) -> None:
+        """A claim that touches most of a group is judged by what its members have had, as in `monitor.judge`."""
+        if crowd := self.watchlist.crowd(hit.item):
+            context = replace(context, profile=self.profiles.get(crowd.id, EMPTY_PROFILE))
+            self.profiles[crowd.id] = next_profile(entry, hit._replace(item=crowd), context, verdict)
 
     def _context(self, entry: Entry, hit: Hit | None) -> Context:
         claims: list[PastClaim] = []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctlog.cli.output import json_option, say, say_json, when
+from ctlog.cli.output import json_option, say, say_error, say_json, when
 from ctlog.errors import NotFoundError, UsageError
 from monitor.cli.authorise import authorise, authorised, note_option, revoke
 from monitor.cli.bundle import bundle
@@ -75,6 +76,8 @@ def list_(
     if not as_json:
         if not rows:
             say("There are none.")
+            if item:
+                _note_unwatched(folder, item)
         elif is_cut:
             say(f"... and more: --limit shows more than {limit}.")
     return 0
@@ -211,6 +214,20 @@ def _times(row: AlertRow) -> str:
     if row.repeats and row.repeated_ms is not None:
         times += f" (and {row.repeats:,} more by this issuer since, the last {when(row.repeated_ms)})"
     return times
+
+
+def _note_unwatched(folder: Path, wanted: str) -> None:
+    """Whoever mistypes an item must not take it that nothing was found."""
+    from monitor.cli.watched import read_watched
+
+    async def work(place: Place, state: State) -> set[str]:
+        watched = read_watched(place, await state.answers.items())
+        return {each for name, _, items in watched for each in (name, *(item.id for item in items))}
+
+    known = with_state(folder, work)
+    if wanted not in known:
+        near = difflib.get_close_matches(wanted, list(known)[:2000], 1)
+        say_error(f"Note: nothing is watched as {wanted!r}{f'; did you mean {near[0]!r}?' if near else '.'}")
 
 
 def _say_answers(rows: list[AlertRow], as_json: bool) -> None:

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from ctlog.tn.numbers import NumberRange
+from ctlog.tn.numbers import NumberRange, TelephoneNumber
+from monitor.items import GROUP, NUMBER, Item
 from monitor.replay import Replay, dry_run
-from monitor.rules.values import Event
-from tests.monitor_certificates import NOW_MS, ROGUE
+from monitor.rules.values import OWNER, Event
+from tests.monitor_certificates import GOOD, NOW_MS, ROGUE
 from tests.monitor_rules import N, code_entry, item, number_entry
 
 
@@ -55,3 +56,24 @@ def test_dry_run():
     assert rules(told) == [("T-01", 4), ("T-01", 2)]
     assert told[1].entry is entries[2]
     assert len(list(dry_run([item("709J")], entries, limit=1))) == 1
+
+
+def test_a_group_learns_what_its_members_have_had():
+    """A claim that touches most of a group is judged as one: by an issuer whom its members know, or by a stranger."""
+    group = item().group
+    watched = [Item(NUMBER, TelephoneNumber(f"1202555{at:04d}"), group, 0) for at in range(100, 200)]
+    block = [NumberRange("12025550000", 10000)]
+
+    def told(*before, ca=GOOD):
+        replay = Replay(watched)
+        for entry in before:
+            replay.take(entry)
+        (judged,) = [each for each in replay.take(number_entry(block, ca, day=9)) if each.verdict.to == OWNER]
+        assert judged.hit.item.kind == GROUP
+        (reason,) = [finding.reason for finding in judged.verdict.findings if finding.rule == "T-01"]
+        return reason
+
+    of_members = [number_entry(day=day, key_number=day) for day in (1, 2, 3)]
+    assert told() == "The first certificate that was ever seen for mine is by Rightful CA."
+    assert told(*of_members) == "Rightful CA issued again for mine, and you have not said yet that it may."
+    assert told(*of_members, ca=ROGUE) == "Rogue CA has never issued for mine before."

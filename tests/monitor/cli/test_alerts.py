@@ -136,3 +136,11 @@ def test_an_id_that_is_none_or_that_two_have_answers_nothing(monitor: Monitor, c
     assert "several alerts begin with two" in said.err
     assert "there is no alert x" in monitor.here("alerts", command[0], "x", *command[1:], code=1).err
     assert {line["status"] for line in monitor.here("alerts", "list", "--json").lines} == {"new"}
+
+
+def test_an_item_that_is_misspelled_is_not_taken_for_one_without_alerts(monitor: Monitor) -> None:
+    monitor.here("watch", "add", "--name", "home", "+12025550123")
+    said = monitor.here("alerts", "list", "--item", "hmoe")
+    assert said == (0, "There are none.\n", "Note: nothing is watched as 'hmoe'; did you mean 'home'?\n")
+    for right in ("home", "home/number:+12025550123"):
+        assert monitor.here("alerts", "list", "--item", right).err == ""
