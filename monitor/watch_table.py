@@ -125,11 +125,15 @@ class Reader:
         self._name = name
         self._settings = dict(settings or {})
         self.tables: dict[str, Table] = {}
+        self.places: dict[tuple[str, str], str] = {}
+        """Where a name, or ("") all of it, was given each member first."""
         self.values = 0
         self._line = 0
+        self._source = ""
 
     def read(self, lines: Iterable[str], source: str) -> Iterator[int]:
         """Read all lines; gives the number of each that was read. Raises UsageError that names the line."""
+        self._source = source
         try:
             for row in self._rows(self._numbered(lines)):
                 self._take(row)
@@ -153,7 +157,7 @@ class Reader:
             if first.startswith("{"):
                 yield _json_row(first)
                 yield from map(_json_row, lines)
-            elif first.split(",")[0].strip().lower() in _COLUMNS:
+            elif re.split("[,;]", first)[0].strip().lower() in _COLUMNS:
                 yield from _csv_rows(first, lines)
             else:
                 yield {"value": first}
@@ -163,6 +167,8 @@ class Reader:
         addition = _addition({"name": self._name, **self._settings, **row})
         name = addition["name"]
         table = self.tables.setdefault(name, {"name": name})
+        for member in ("", *addition):
+            self.places.setdefault((name, member), f"{self._source}, line {self._line}")
         for member, value in addition.items():
             if member in LISTS:
                 for text in _texts(member, value):
@@ -173,6 +179,8 @@ class Reader:
 
 
 def _csv_rows(header: str, lines: Iterator[str]) -> Iterator[Mapping[str, Any]]:
+    if ";" in header and "," not in header:
+        raise UsageError("the columns are parted by ';', and must be by ',': ';' parts several texts in one field")
     columns = [each.strip().lower() for each in next(csv.reader([header], strict=True))]
     for column in columns:
         if column not in _COLUMNS:

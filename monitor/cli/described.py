@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from monitor.cli.place import Place
     from monitor.watch_table import Table
 
+Places = Mapping[tuple[str, str], str]
+"""Where a name, or ("") all of it, was given a member first."""
 SHORTEST, NANP = 7, 11
 """Digits of a number, its country code included: fewer has none; in North America (+1) each has as many as this."""
 
@@ -88,14 +90,15 @@ def given_table(options: Mapping[str, Any]) -> Table:
     return table
 
 
-def given_tables(options: Mapping[str, Any], files: tuple[Path, ...]) -> dict[str, Table]:
+def given_tables(options: Mapping[str, Any], files: tuple[Path, ...]) -> tuple[dict[str, Table], Places]:
+    """The tables by name, and where each member of them stands in the files. Raises UsageError."""
     from monitor.watch_table import Reader
 
     given = given_table(options)
     if not files:
         if not count(given):
             raise UsageError("say what to watch: a number such as +12025550123, or --code, --holder, --key, --from ...")
-        return {given["name"]: given}
+        return {given["name"]: given}, {}
     if count(given):
         raise UsageError("values stand either on the command line or in files (--from)")
     settings = {member: value for member, value in given.items() if member != "name"}
@@ -111,7 +114,7 @@ def given_tables(options: Mapping[str, Any], files: tuple[Path, ...]) -> dict[st
             raise UsageError(f"{path} is no UTF-8") from None
         finally:
             bar.close()
-    return reader.tables
+    return reader.tables, reader.places
 
 
 def _measured(lines: Iterator[str], update: Callable[[int], Any]) -> Iterator[str]:
@@ -127,20 +130,32 @@ def count(table: Table) -> int:
     return sum(len(table.get(key, ())) for key in LISTS)
 
 
-def check_tables(place: Place, tables: Mapping[str, Table]) -> None:
-    """Whether these tables make sense here. Raises UsageError."""
+def check_tables(place: Place, tables: Mapping[str, Table], places: Places | None = None) -> None:
+    """Whether these tables make sense here. Raises UsageError, which says where it stands, if that is known."""
     from monitor.watch_file import parse_watch_table
 
-    in_file = names_in_file(place)
+    in_file, member = names_in_file(place), ""
     for name, table in tables.items():
-        if name in in_file:
-            raise UsageError(f"{name!r} stands in {place.watch_file}: change it there, or take another name")
-        for channel in table.get("tell", ()):
-            if channel not in place.config.channels:
-                near = difflib.get_close_matches(str(channel), place.config.channels, 1, 0.0)
-                hint = f"; the nearest is {near[0]!r}" if near else f": write [channels.{channel}] in {place.path}"
-                raise UsageError(f"there is no channel {channel!r}{hint}")
-        parse_watch_table(table)
+        try:
+            member = ""
+            if name in in_file:
+                raise UsageError(f"{name!r} stands in {place.watch_file}: change it there, or take another name")
+            member = "tell"
+            _check_channels(place, table)
+            member = "codes" if "trust_domain" not in table else ""
+            parse_watch_table(table)
+        except UsageError as error:
+            known = places or {}
+            where = known.get((name, member)) or known.get((name, ""))
+            raise UsageError(f"{where}: {error}" if where else str(error)) from None
+
+
+def _check_channels(place: Place, table: Table) -> None:
+    for channel in table.get("tell", ()):
+        if channel not in place.config.channels:
+            near = difflib.get_close_matches(str(channel), place.config.channels, 1, 0.0)
+            hint = f"; the nearest is {near[0]!r}" if near else f": write [channels.{channel}] in {place.path}"
+            raise UsageError(f"there is no channel {channel!r}{hint}")
 
 
 def hint(place: Place, name: str, table: Table) -> None:

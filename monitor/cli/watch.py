@@ -62,8 +62,8 @@ def add(folder: Path, files: tuple[Path, ...], as_json: bool, **options: Any) ->
     a [[watch]] table.
     """
     place = find_place(folder)
-    tables = given_tables(options, files)
-    check_tables(place, tables)
+    tables, places = given_tables(options, files)
+    check_tables(place, tables, places)
 
     async def work(_: Place, state: State) -> tuple[int, int]:
         return await _store(state, tables)

@@ -28,7 +28,7 @@ def test_only_what_was_said_stands_in_the_table() -> None:
 def test_settings_hold_for_all_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("+12025550123\n")
     (tmp_path / "b").write_text("name,value\nother,+12025550124\n")
-    tables = given_tables({**NOTHING, "tell": ("mail",)}, (tmp_path / "a", tmp_path / "b"))
+    tables, _ = given_tables({**NOTHING, "tell": ("mail",)}, (tmp_path / "a", tmp_path / "b"))
     assert tables == {
         "x": {"name": "x", "tell": ["mail"], "numbers": ["+12025550123"]},
         "other": {"name": "other", "tell": ["mail"], "numbers": ["+12025550124"]},

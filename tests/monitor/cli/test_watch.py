@@ -167,3 +167,17 @@ def test_a_number_that_can_never_be_seen_is_said_to_be_one(monitor: Monitor) -> 
     assert "+1202555* watches all that begin so." in said.err
     assert "Note: +4930 has 4 digits" in said.err
     assert "+12025550123 has" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name,kind,value,tell\nx,number,+12025551000,screen\ny,number,+12025551001,pager\n", "f, line 3: there is no"),
+        ("name,kind,value\nx,number,+12025551000\nx,code,709J\n", "f, line 3: a code is only unique in one"),
+        ("name;kind;value\nx;number;+12025551000\n", "f, line 1: the columns are parted by ';', and must be by ','"),
+    ],
+)
+def test_a_mistake_that_only_the_whole_shows_is_named_with_its_line(monitor: Monitor, text: str, sentence: str) -> None:
+    Path("f").write_text(text)
+    assert sentence in monitor.here("watch", "add", "--from", "f", code=2).err
+    assert "Nothing is watched" in monitor.here("watch", "list").out
