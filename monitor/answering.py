@@ -59,7 +59,9 @@ def refusal_of(row: AlertRow, what: str | None, where: str | None) -> list[Word]
     """What of an alert is refused: its key, and its issuer. Raises UsageError.
 
     what: KEY, ISSUER, or None, and then the issuer too unless the owner has him: who issues for him in his own name is
-    not refused for one certificate. where: for which item; None for its own, of one that stands for many all of them.
+    not refused for one certificate. Who is usual only because he was there at enrolment (T-12 of a code) is refused: it
+    was about him that the owner was asked. where: for which item; None for its own, of one that stands for many all of
+    them.
     """
     body = _body(row)
     item = where
@@ -69,7 +71,8 @@ def refusal_of(row: AlertRow, what: str | None, where: str | None) -> list[Word]
     if what == ISSUER and not issuer["verified"]:
         raise UsageError(f"nobody vouches for the issuer of {short_id(row.id)} ({issuer['problem']}): its name may be "
                          "somebody else's, so that only the key can be refused; leave --what away")  # fmt: skip
-    is_own = issuer.get("standing") in (EXPECTED, LEARNED)
+    standing = issuer.get("standing")
+    is_own = standing == EXPECTED or (standing == LEARNED and "T-12" not in row.rules)
     words = [Word(KEY, key, item)] if key else []
     if issuer["verified"] and (what == ISSUER or (what is None and not is_own)):
         words.insert(0, Word(ISSUER, issuer["id"], item))

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 @folder_option
 @click.argument("alert", required=False)
 @click.option("--what", type=click.Choice([ISSUER, KEY]), help="What of the ALERT is refused besides its key: its "
-              "issuer, or nothing.  [default: the issuer, unless you expect, authorised or long had him]")
+              "issuer, or nothing.  [default: the issuer, unless you expect, authorised or long had him; "
+              "whom T-12 asks about you have not]")
 @click.option("--issuer", metavar="NAME", help="Beforehand: an issuer by its whole name, \"organisation\", or "
               "\"organisation @ root\" below another's root.")
 @click.option("--key", metavar="SHA256", help="Beforehand: the SHA-256 of a key, or a file with the key, a "

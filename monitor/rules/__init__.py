@@ -97,6 +97,8 @@ def next_profile(entry: Entry, hit: Hit, context: Context, verdict: Verdict) -> 
         told.append(issuer.told_of_issuers(entry))
     if "T-12" in verdict.rules and hit.item.kind == CODE:
         told.append(times.told_of_present(entry))
+    if "T-25" in verdict.rules:
+        told.extend(form.told_of_attributes(entry, hit, context))
     if hit.reading != EXACT:
         return note_told(profile, told, entry.timestamp_ms)
     standing = issuer.standing_of(entry, hit.item, context)

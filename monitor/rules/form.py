@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from itertools import islice
 
 from ctlog.errors import MalformedError
@@ -30,7 +31,7 @@ from ctlog.x509.precert import OID_EXTENDED_KEY_USAGE, OID_SCT_LIST
 from monitor.entry import Entry, describe_issuer
 from monitor.items import GROUP
 from monitor.reading_roles import EXACT, dialling_of
-from monitor.rules.baseline import MAX_KNOWN
+from monitor.rules.baseline import MAX_KNOWN, needs_answer
 from monitor.rules.key import is_rcs
 from monitor.rules.scope import delegation
 from monitor.rules.values import OPERATOR, OWNER, S1, S2, S3, S4, Context, Finding, Severity, say
@@ -320,21 +321,39 @@ _DEEPEST = 8  # levels of an attribute that are looked into
 def t25(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     """Attributes that can harm: do-not-originate marks, other places for calls, authorised originators.
 
-    The drafts have no OIDs yet, so which extensions these are is configured.
+    The drafts have no OIDs yet, so which extensions these are is configured. Of ranges and codes, which renew often,
+    the same one is said aloud once.
     """
-    if hit is None or hit.reading != EXACT or entry.parsed is None:
+    if hit is None or hit.reading != EXACT:
         return None
-    for extension in entry.parsed.extensions:
+    harmful = _harmful(entry, hit, context)
+    if not harmful:
+        return None
+    known = () if needs_answer(hit.item) else context.profile.told
+    name = next((name for name in harmful if name not in known), next(iter(harmful)))
+    reason = f"It carries {harmful[name]}, which can divert or silence calls."
+    action = f"Ask {say(describe_issuer(entry))} at whose word it was put there."
+    return Finding("T-25", S4 if name in known else S2, reason, action)
+
+
+def told_of_attributes(entry: Entry, hit: Hit, context: Context) -> Iterable[str]:
+    """Name what T-25 says aloud once of each attribute."""
+    return _harmful(entry, hit, context)
+
+
+def _harmful(entry: Entry, hit: Hit, context: Context) -> dict[str, str]:
+    """The attributes that the owner does not expect: what names each with its value, and what it is."""
+    found: dict[str, str] = {}
+    for extension in entry.parsed.extensions if entry.parsed and context.attributes else ():
         name = context.attributes.get(extension.oid)
         if name is None:
             continue
         uris = _uris(extension.value)
         strange = [uri for uri in uris if not _is_within(uri, hit.item.expect.uris)]
         if strange or not uris:
-            what = f" with {say(strange[0])}" if strange else ""
-            reason = f"It carries {say(name)}{what}, which can divert or silence calls."
-            return Finding("T-25", S2, reason, f"Ask {say(describe_issuer(entry))} at whose word it was put there.")
-    return None
+            key = f"T-25 {sha256(extension.oid + extension.value).hexdigest()[:16]}"
+            found[key] = say(name) + (f" with {say(strange[0])}" if strange else "")
+    return found
 
 
 def _uris(value: bytes) -> list[str]:

@@ -51,6 +51,14 @@ def test_near_miss_a_no_to_one_certificate_of_the_owner_s_own_ca(standing):
     assert [word.kind for word in refusal_of(own, "issuer", None)] == ["issuer", "key"]
 
 
+def test_a_no_to_whoever_was_there_at_enrolment():
+    """He counts as usual, for nobody was asked; T-12 asks, and the no is to him. An expected one stays expected."""
+    asked = row(issuer={"standing": "learned"})._replace(rules=("T-12", "T-01"))
+    assert [word.kind for word in refusal_of(asked, None, None)] == ["issuer", "key"]
+    expected = row(issuer={"standing": "expected"})._replace(rules=("T-12",))
+    assert [word.kind for word in refusal_of(expected, None, None)] == ["key"]
+
+
 @pytest.mark.parametrize("standing", ["unanswered", "reported", "new", "first", "refused"])
 def test_everybody_else_is_refused_by_a_no(standing):
     assert [word.kind for word in refusal_of(row(issuer={"standing": standing}), None, None)] == ["issuer", "key"]

@@ -14,6 +14,7 @@ from ctlog.tn.tnauthlist import format_tnauthlist
 from ctlog.x509.der import format_tlv, oid
 from monitor.entry import Place, read_entry
 from monitor.rules import judge, next_profile, verdicts
+from monitor.rules.baseline import EMPTY_PROFILE
 from monitor.rules.values import OPERATOR, OWNER, Context
 from monitor.watchlist import Watchlist
 from tests.corpus import lints, need_corpus
@@ -33,7 +34,7 @@ from tests.monitor_certificates import (
     subject,
     trust,
 )
-from tests.monitor_rules import N, code_entry, findings, item, learned, number_entry, severities, verdict
+from tests.monitor_rules import N, code_entry, findings, hit_of, item, learned, number_entry, severities, verdict
 
 MINE, CODE = item(), item("709J")
 LIST = issuance.tn_auth_list(format_tnauthlist([TelephoneNumber(N)]))
@@ -388,6 +389,28 @@ def test_t25_near_misses():
     assert "T-25" in severities(with_uri(b"https://cps.example.evil/"), mine, attributes=ATTRIBUTES)
     assert "T-25" not in severities(with_uri(b"https://evil.example/"), MINE)
     assert "T-25" not in severities(number_entry(), MINE, attributes=ATTRIBUTES)
+
+
+def attributed(of, *values):
+    """How grave each of these is, one after the other."""
+    profile, found = EMPTY_PROFILE, []
+    for at, value in enumerate(values):
+        extra = issuance.extension("1.3.6.1.4.1.99999.1", value)
+        block = issuance.tn_auth_list(format_tnauthlist([NumberRange(N, 7)]))
+        entry = logged(GOOD.leaf(subject(), [extra, block]), timestamp_ms=NOW_MS + at * DAY_MS)
+        context, hit = Context(NOW_MS, profile=profile, attributes=ATTRIBUTES), hit_of(entry, of)
+        said = verdicts(entry, hit, context)[0]
+        found += [int(each.severity) for each in said.findings if each.rule == "T-25"]
+        profile = next_profile(entry, hit, context, said)
+    return found
+
+
+def test_t25_the_same_is_told_once_of_a_range_and_each_time_of_a_number():
+    """A mark that the owner asked for stands in every renewal; another value is another matter. Of a number nothing
+    becomes usual by being seen."""
+    values = [b"\x01\x01\xff", b"\x01\x01\xff", b"\x01\x01\x00", b"\x01\x01\xff"]
+    assert attributed(item(NumberRange(N, 7)), *values) == [2, 4, 2, 4]
+    assert attributed(MINE, *values) == [2, 2, 2, 2]
 
 
 def test_t25_a_place_that_begins_as_the_owners_does():
