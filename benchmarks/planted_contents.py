@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.stories import Case, Kind, Maker, Step, bad, case, messaging_case, number_case, real_item, register
@@ -199,6 +200,16 @@ def _(maker: Maker) -> Case:
     return case("T-24 constraints are gone", 2, maker.item(number), *usual, bad(maker.entry([number], at)))
 
 
+@kind("T-24 constraints are gone behind many numbers")
+def _(maker: Maker) -> Case:
+    number, at = maker.number(), maker.time()
+    claims = [TelephoneNumber(f"{number[:-2]}{digits:02}") for digits in range(100)]
+    constraints = format_claim_constraints(ClaimConstraints(("rcd",), (("orig", ("x",)),)))
+    usual = maker.usual(claims, at, extra=[issuance.extension("1.3.6.1.5.5.7.1.33", constraints)])
+    item, name = maker.item(claims[-1]), "T-24 constraints are gone behind many numbers"
+    return case(name, 2, item, *usual, bad(maker.entry(claims[50:], at)))
+
+
 @kind("T-25 a place for calls that is not the owner's")
 def _(maker: Maker) -> Case:
     number, at = TelephoneNumber(maker.number()), maker.time()
@@ -258,6 +269,16 @@ def _(maker: Maker) -> Case:
     return case("T-12 a former owner's certificate", 2, item, bad(maker.entry([number], at)))
 
 
+@kind("T-12 an issuer that a code had at enrolment")
+def _(maker: Maker) -> Case:
+    code, at = maker.code(), maker.time()
+    claims, name = [ServiceProviderCode(code)], f"SHAKEN {code}"
+    item = maker.item(claims[0], added_ms=at + 10 * DAY_MS)
+    usual = maker.usual(claims, at, cn=name)
+    entry = maker.entry(claims, at, ROGUE, cn=name)
+    return case("T-12 an issuer that a code had at enrolment", 2, item, *usual, bad(entry))
+
+
 @kind("T-13 valid for years")
 def _(maker: Maker) -> Case:
     return number_case(maker, "T-13 valid for years", 3, days=1095)
@@ -286,6 +307,15 @@ def _(maker: Maker) -> Case:
     number, at = TelephoneNumber(maker.number()), maker.time()
     steps = [Step(maker.entry([number], at - HOUR_MS // 2 + step * 1000)) for step in range(5)]
     return case("T-26 many in an hour", 3, maker.item(number), *steps, bad(maker.entry([number], at)))
+
+
+@kind("T-26 many in an hour that look like one")
+def _(maker: Maker) -> Case:
+    """A CA that rounds notBefore, and a key that stays: only where they stand tells them apart."""
+    number, at, key = TelephoneNumber(maker.number()), maker.time(), Key.generate()
+    steps = [Step(replace(maker.entry([number], at, spki=key.spki), timestamp_ms=at + step)) for step in range(5)]
+    entry = replace(maker.entry([number], at, spki=key.spki), timestamp_ms=at + 5)
+    return case("T-26 many in an hour that look like one", 3, maker.item(number), *steps, bad(entry))
 
 
 @kind("T-28 a view that differs")

@@ -34,6 +34,17 @@ def _(maker: Maker) -> Case:
     return case("T-01 stranger for a block", 2, item, *usual, bad(maker.entry([block], at, ROGUE)))
 
 
+@kind("T-01 stranger for the next number of a range")
+def _(maker: Maker) -> Case:
+    number, at = maker.number(), maker.time()
+    block = NumberRange(number[:-3] + "000", 1000)
+    item, usual = maker.item(block), maker.usual([block], at)
+    first, second = (TelephoneNumber(number[:-3] + digits) for digits in ("123", "777"))
+    theft = bad(maker.entry([first], at - DAY_MS, ROGUE))
+    entry = bad(maker.entry([second], at, ROGUE))
+    return case("T-01 stranger for the next number of a range", 1, item, *usual, theft, entry)
+
+
 @kind("T-01 stranger for a real code")
 def _(maker: Maker) -> Case:
     code, at = maker.real()
@@ -127,6 +138,19 @@ def _(maker: Maker) -> Case:
 
 _RSA = rsa.generate_private_key(65537, 1024).public_key()
 _CURVE = ec.generate_private_key(ec.SECP256K1()).public_key()
+
+
+@kind("T-11 below a CA that is no vendor")
+def _(maker: Maker) -> Case:
+    return messaging_case(maker, "T-11 below a CA that is no vendor", ca=ROGUE)
+
+
+@kind("T-15 a key on a list")
+def _(maker: Maker) -> Case:
+    number, at = TelephoneNumber(maker.number()), maker.time()
+    entry, item = maker.entry([number], at), maker.item(number)
+    weak = frozenset([entry.key_hash])
+    return case("T-15 a key on a list", 2, item, *maker.usual([number], at), bad(entry, weak_keys=weak))
 
 
 @kind("T-15 a short RSA key")

@@ -179,8 +179,9 @@ def messaging_case(maker: Maker, name: str, severity: int = 1, **spoilt: object)
         issuance.name(CN="3f2b7c1e-9f44-4f0a-8e0e-3d6d2f6f8a11"), Key.generate().spki, at,
         at + int(spoilt.pop("days", 76)) * DAY_MS - 1000,  # type: ignore[call-overload]
     )  # fmt: skip
+    ca: Authority = spoilt.get("ca", VENDOR)  # type: ignore[assignment]
     tbs = rcs_leaf(number, who=who, **spoilt)  # type: ignore[arg-type]
-    entry = maker.logged(VENDOR.certificate_for(tbs), VENDOR, at)
+    entry = maker.logged(ca.certificate_for(tbs), ca, at)
     return case(name, severity, maker.item(TelephoneNumber(number)), bad(entry))
 
 
