@@ -16,7 +16,7 @@ from monitor.items import CODE, NUMBER, RANGE, Expect, Group, Item
 from monitor.replay import Replay
 from monitor.rules import judge, verdicts
 from monitor.rules.baseline import Profile
-from monitor.rules.values import Context, Finding, PastClaim
+from monitor.rules.values import Context, Finding, PastClaim, sentence
 from monitor.rules.verdict import Verdict
 from monitor.watchlist import Hit, Watchlist
 from tests.monitor_certificates import DOMAIN, GOOD, NOW_MS, key, logged, number_leaf, subject
@@ -43,7 +43,11 @@ def findings(entry: Entry, of: Item | None = None, **context: Any) -> dict[str, 
     """What every rule says of an entry, for an item or for nobody."""
     hit = hit_of(entry, of) if of is not None else None
     found = judge(entry, hit, Context(now_ms=entry.timestamp_ms, **context))
-    assert all(finding.reason[-1] in ".)" and finding.action.endswith(".") for finding in found), found
+    for each in found:
+        assert each.reason[-1] in ".)", each
+        assert each.action == sentence(each.action), each
+        assert each.action.endswith("."), each
+        assert "somebody" not in each.action, "whoever is not known cannot be asked"
     return {finding.rule: finding for finding in found}
 
 

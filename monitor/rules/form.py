@@ -28,13 +28,14 @@ from ctlog.x509.findings import MEANINGS as CERTIFICATE_MEANINGS
 from ctlog.x509.findings import OID_KEY_USAGE, certificate_findings, path_findings
 from ctlog.x509.names import OID_COMMON_NAME, attribute
 from ctlog.x509.precert import OID_EXTENDED_KEY_USAGE, OID_SCT_LIST
-from monitor.entry import Entry, describe_issuer
+from monitor.entry import Entry
 from monitor.items import GROUP
 from monitor.reading_roles import EXACT, dialling_of
 from monitor.rules.baseline import MAX_KNOWN, needs_answer
 from monitor.rules.key import is_rcs
+from monitor.rules.next_steps import ask, revoke
 from monitor.rules.scope import delegation
-from monitor.rules.values import OPERATOR, OWNER, S1, S2, S3, S4, Context, Finding, Severity, say
+from monitor.rules.values import OPERATOR, OWNER, S1, S2, S3, S4, Context, Finding, Severity, say, sentence
 from monitor.salvage import UNREADABLE
 from monitor.watchlist import Hit
 
@@ -63,7 +64,7 @@ def t08(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     problem = _chain_problem(entry)
     if problem is None:
         return None
-    action = f"Ask {say(describe_issuer(entry))} to replace it."
+    action = ask(entry, "to replace it")
     return Finding("T-08", S2, problem, action, OWNER if hit and hit.reading == EXACT else OPERATOR)
 
 
@@ -111,7 +112,7 @@ def t14(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if _key_usage(entry) & _KEY_CERT_SIGN and not ca:
         reason = "Its key may sign certificates (keyCertSign), although it is no CA's."
         to = OWNER if hit and hit.reading == EXACT else OPERATOR
-        return Finding("T-14", S1, reason, f"Demand its revocation from {say(describe_issuer(entry))}.", to)
+        return Finding("T-14", S1, reason, f"{sentence(revoke(entry))}.", to)
     problems = [each for each in certificate_findings(entry.parsed, entry.timestamp_ms) if _rule_of(each) == "T-14"]
     if entry.precert and entry.extension(OID_SCT_LIST) is not None:
         problems.append("precertificate-with-scts")  # the leaf has no poison any more, by which it would be known
@@ -121,7 +122,7 @@ def t14(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if not problems or not (entry.identity.claims_number or ca):
         return None
     reason = f"It does not keep to its profile: {', '.join(problems)}."
-    return Finding("T-14", S4, reason, f"Tell {say(describe_issuer(entry))}.", OPERATOR)
+    return Finding("T-14", S4, reason, ask(entry, "to keep to its profile"), OPERATOR)
 
 
 def _rule_of(name: str) -> str:
@@ -143,7 +144,7 @@ def t21(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     elif not odd and hit.claim not in entry.identity.claims:  # then it comes from a list that cannot be read: T-22
         return None
     what = odd[0].text if odd else "It gives a number as it is dialled in a country, without the country code."
-    action = f"Ask {say(describe_issuer(entry))} to issue it anew, with the number as E.164 writes it."
+    action = ask(entry, "to issue it anew, with the number as E.164 writes it (+ and the country code first)")
     if hit.reading == INTENDED:
         return Finding("T-21", S3, f"{what} It was probably meant for {hit.item.text}.", action)
     return Finding("T-21", S2, f"{what} It can be taken for {hit.item.text}, which was perhaps not meant.", action)
@@ -167,7 +168,7 @@ def t22(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         return None
     severity, at = min((_weight(each, hit), at) for at, each in enumerate(odd))
     to = OWNER if hit is not None else OPERATOR
-    action = f"Ask {say(describe_issuer(entry))} to issue it anew in the form that the standard demands."
+    action = ask(entry, "to issue it anew in the form that the standard demands (RFC 8226)")
     return Finding("T-22", severity, odd[at].text, action, to)
 
 
@@ -198,7 +199,7 @@ def t23(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     found = next((each for each in entry.identity.findings if each.id == "number-signs"), None)
     if found is None or hit is None:
         return None
-    action = f"Ask {say(describe_issuer(entry))} what the sign is meant to say."
+    action = ask(entry, "what the sign is meant to say, and to issue it anew without")
     return Finding("T-23", S3, found.text, action)
 
 
@@ -210,7 +211,7 @@ def t27(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     severity = S3 if TOLD_OF_NAMES in context.profile.told else S2
     listed = ", ".join(say(code) for code in entry.identity.codes[:3]) or "no code"
     reason = f"{found.text} The list holds {listed}."
-    return Finding("T-27", severity, reason, f"Ask {say(describe_issuer(entry))} whose certificate it is.")
+    return Finding("T-27", severity, reason, ask(entry, "whose certificate it is, and to replace it"))
 
 
 TOLD_OF_NAMES = "T-27"
@@ -260,7 +261,7 @@ def t24(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     for before, now in sorted(allowed):
         if problem := _widened(_parsed(before), _parsed(now)):
             reason = f"What PASSporTs under it may claim was widened since the last one: {problem}."
-            action = f"Ask your claim agent, and {say(describe_issuer(entry))}, who asked for that."
+            action = f"Ask whoever orders your certificates whether that was meant; if not: {revoke(entry)}."
             return Finding("T-24", S2, reason, action)
     return None
 
@@ -332,7 +333,7 @@ def t25(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     known = () if needs_answer(hit.item) else context.profile.told
     name = next((name for name in harmful if name not in known), next(iter(harmful)))
     reason = f"It carries {harmful[name]}, which can divert or silence calls."
-    action = f"Ask {say(describe_issuer(entry))} at whose word it was put there."
+    action = ask(entry, "at whose word it was put there")
     return Finding("T-25", S4 if name in known else S2, reason, action)
 
 

@@ -28,6 +28,7 @@ from monitor.rules.baseline import (
     is_history,
     issuer_standing,
 )
+from monitor.rules.next_steps import revoke, supervisor
 from monitor.rules.values import (
     OPERATOR,
     S1,
@@ -49,9 +50,9 @@ from monitor.watchlist import Hit
 NARROW = 100
 """Numbers that an entry may cover and still be as grave as one for a single number."""
 
-ASK = "Ask your provider whether it was requested; if not, demand its revocation from {issuer}, and tell the STI-PA."
-LATER_LOG = "Say whether it is yours: authorise it, or else demand its revocation from {issuer}, and refuse it."
-REFUSED_AGAIN = "Demand its revocation from {issuer}, and tell the STI-PA that it goes on after your refusal."
+ASK = "Ask your provider whether it was requested; if not, {revoke}, and tell {supervisor}."
+IS_IT_YOURS = "If you or your provider asked for it, authorise it; if not, refuse it, and {revoke}."
+REFUSED_AGAIN = "{revoke}, and tell {supervisor}: it goes on although you refused it."
 ASK_NOBODY = "Ask your provider whether it was requested; if not, show them this: who issued it is not known."
 
 
@@ -66,31 +67,32 @@ def t01(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if _is_past(entry, item, context, is_asked=bool(item.expect.issuers) or standing == REFUSED or is_late):
         return None
     issuer = say(describe_issuer(entry))
-    action = ASK.format(issuer=issuer) if entry.issuers else ASK_NOBODY
+    steps = {"revoke": revoke(entry), "supervisor": supervisor(entry)}
     if standing == REFUSED:
         day = say_day(context.refused.issuers[entry.issuer.text])
         reason = f"{issuer} issued for {item.text}, and on {day} you said that it may not."
-        return Finding("T-01", severity_of(hit), reason, REFUSED_AGAIN.format(issuer=issuer))
+        return Finding("T-01", severity_of(hit), reason, sentence(REFUSED_AGAIN.format(**steps)))
     if standing == FIRST:
         return _first(entry, hit, issuer)
     if standing == UNANSWERED:
         reason = f"{issuer} issued again for {item.text}, and you have not said yet that it may."
-        return Finding("T-01", S2, reason, "Authorise this issuer if it is yours, or else ask your provider about it.")
+        return Finding("T-01", S2, reason, IS_IT_YOURS.format(**steps))
     if is_late and not item.expect.issuers and is_before(entry, item, context.was_there):
         reason = (
             f"{issuer} has never issued for {item.text} in the logs that were read so far. {say(entry.log_name)}, "
             f"which was added on {say_day(context.joined_ms)}, has a certificate from before you began to watch."
         )
-        return Finding("T-01", S2, reason, LATER_LOG.format(issuer=issuer))
+        return Finding("T-01", S2, reason, IS_IT_YOURS.format(**steps))
     if standing == NEW or (standing == REPORTED and item.is_numeric):
+        action = ASK.format(**steps) if entry.issuers else ASK_NOBODY
         return Finding("T-01", severity_of(hit), _unexpected(entry, hit, standing, issuer), action)
     if standing == REPORTED:
         since = context.profile.issuers[entry.issuer.text].since_ms
         reason = f"{issuer} issued again for {item.text}; you were told on {say_day(since)} and have not answered."
-        return Finding("T-01", S4, reason, "Authorise the issuer if it is all right.")
+        return Finding("T-01", S4, reason, "Answer the alert that told you: authorise the issuer, or refuse it.")
     if standing == LEARNED and entry.issuers and not context.profile.knows_issuing_key(entry.issuing_key):
         reason = f"{issuer} issues for {item.text} with a key that it did not use before."
-        return Finding("T-01", S4, reason, "Nothing: CAs change their keys.")
+        return Finding("T-01", S4, reason, "Nothing: issuers change their keys.")
     return None
 
 
@@ -99,7 +101,7 @@ def _first(entry: Entry, hit: Hit, issuer: str) -> Finding | None:
     item = hit.item
     what = say_claim(hit.claim) if item.is_single else f"the {item.kind} {item.text}" if item.is_nominal else item.text
     reason = f"The first certificate that was ever seen for {what} is by {issuer}."
-    action = "Say whether it is yours: authorise it, or else ask your provider about it."
+    action = IS_IT_YOURS.format(revoke=revoke(entry))
     severity = S2 if item.is_numeric or not entry.issuer.is_known else S4 if item.kind == CODE else S3
     return Finding("T-01", severity, reason, action)
 
@@ -155,8 +157,7 @@ def t03(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     item, holder = hit.item, say(entry.holder)
     standing = holder_standing(entry, item, context.profile)
     grave = S3 if item.kind == CODE else S1
-    action = f"Ask {say(describe_issuer(entry))} on what grounds it certified {holder}."
-    action = action if entry.issuers else ASK_NOBODY
+    action = f"If that is you under another name, expect it too (holders); if not, {revoke(entry)}."
     if standing == NEW:
         usual = list(map(say, item.expect.holders)) or list(map(say_name, context.profile.holders))
         known = f"; so far: {', '.join(usual[:3])}" if usual else ""
@@ -202,7 +203,7 @@ def t19(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         return None
     if entry.chain_reason in ("unknown-root", "bad-signature", "chain-out-of-order"):
         reason = f"Entry {entry.index} of {say(entry.log_name)} leads to no accepted root: {entry.chain_problem}."
-        action = "Ask the log why it took the entry, and compare the accepted roots."
+        action = "Ask the log's operator why it took the entry; if you should know this CA, add its root ([[roots]])."
         return Finding("T-19", S1, reason, action, OPERATOR)
     if not entry.issuer.is_known or context.known_issuers is None:
         return None
@@ -214,4 +215,4 @@ def t19(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         return None
     name = say(organisation(ca.subject) or name_text(ca.subject))
     reason = f"{name} was never seen as an issuer before ({say(issuer.text)})."
-    return Finding("T-19", S1, reason, "Ask the governance body whether this CA is authorised.", OPERATOR)
+    return Finding("T-19", S1, reason, f"Ask {supervisor(entry)}, whether this CA may issue.", OPERATOR)

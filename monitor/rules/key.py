@@ -20,6 +20,7 @@ from monitor.items import ISSUER
 from monitor.rcs import OID_CLIENT_USAGE, holds_proof, read_participant, read_provisioning, vendor_of
 from monitor.reading_roles import EXACT
 from monitor.rules.baseline import is_history
+from monitor.rules.next_steps import ask, revoke, supervisor
 from monitor.rules.values import (
     OPERATOR,
     OWNER,
@@ -33,6 +34,7 @@ from monitor.rules.values import (
     say_issuer,
     say_label,
     say_name,
+    sentence,
 )
 from monitor.watchlist import Hit
 
@@ -55,7 +57,7 @@ def t02(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if entry.parsed is None or entry.key_hash in hit.item.expect.keys or _participant_is_known(entry, hit):
         return None
     reason = f"The certificate for {hit.item.text} has a key that you did not register ({entry.key_hash.hex()[:16]})."
-    action = "Assume interception: set the device up again, tell your contacts, ask the vendor."
+    action = "Assume interception: set the device up again, warn your contacts, and ask your provider who requested it."
     return Finding("T-02", S1, reason, action)
 
 
@@ -118,7 +120,7 @@ def t15(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if problem is None:
         return None
     to = OWNER if hit and hit.reading == EXACT else OPERATOR
-    action = f"Have it replaced, and ask {say(describe_issuer(entry))} why it certified such a key."
+    action = ask(entry, "to replace it by one with a strong key, and why it certified this one")
     return Finding("T-15", S2, f"The key of the certificate {problem}.", action, to)
 
 
@@ -148,7 +150,7 @@ def t16(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     else:  # whose they are is not known: the issuers are, and they are two
         names = f"by {say(describe_issuer(entry))}, and by {say_issuer(other.issuer)} for {where}"
     reason = f"The same key was certified {names} on {day}."
-    action = "Warn both holders: whoever has the key can speak for both; have both certificates revoked."
+    action = "Warn the other holder, and have both certificates revoked: whoever has the key can speak for both."
     return Finding("T-16", S1, reason, action, OWNER if hit and hit.reading == EXACT else OPERATOR)
 
 
@@ -182,7 +184,7 @@ def t18(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if entry.parsed is None or context.revocations is None:
         return None
     to = OWNER if hit and hit.reading == EXACT else OPERATOR
-    action = f"Demand an explanation from {say(describe_issuer(entry))}, and tell the governance body."
+    action = sentence(f"{revoke(entry)}, and tell {supervisor(entry)}.")
     named = context.revocations.by_serial(entry.parsed.issuer, entry.parsed.serial)
     if named and named.revoked_ms < entry.timestamp_ms:
         reason = f"Its serial number was revoked on {say_day(named.revoked_ms)}, before it was logged."

@@ -10,7 +10,7 @@ from monitor.entry import Entry
 from monitor.rules.values import OPERATOR, OWNER, S2, S3, Context, Finding, LogEvent, say, sentence
 from monitor.watchlist import Hit
 
-LIED = "Keep the evidence and publish it; do not rely on this log alone."
+LIED = "Do not rely on this log alone. Whoever runs this monitor has the evidence, and should publish it."
 LATE = "Judge the certificate by today, when it was first seen here, and not by the date that its log gives it."
 
 UNHELD = "Ask the issuer where it had this SCT from; do not take the certificate for logged by it."

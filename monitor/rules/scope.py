@@ -16,10 +16,11 @@ from ctlog.tn.numbers import Claim, NumberRange, ServiceProviderCode, contains
 from ctlog.x509.chain import is_ca
 from ctlog.x509.der import Certificate, children, oid, only_child
 from ctlog.x509.precert import OID_AUTHORITY_KEY_ID
-from monitor.entry import Entry, describe_issuer
+from monitor.entry import Entry
 from monitor.holder import same_holder
 from monitor.items import ANYTHING, GROUP, Item
 from monitor.reading_roles import EXACT
+from monitor.rules.next_steps import ask, revoke
 from monitor.rules.values import OPERATOR, OWNER, S1, S2, S3, Context, Finding, say, say_claim, say_day, sentence
 from monitor.watchlist import Hit
 
@@ -43,8 +44,7 @@ def t04(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
             else:
                 continue
             reason = f"It claims {say_claim(claim)}, which {problem}."
-            who = say(entry.holder or describe_issuer(entry))
-            action = f"Ask {who} for the letter by which the block was allotted."
+            action = f"Ask your provider whether the block is its own: if so, expect it (ranges); else {revoke(entry)}."
             return Finding("T-04", S2, reason, action)
     return None
 
@@ -74,7 +74,7 @@ def t05(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if not holders or not entry.holder_key or any(same_holder(holder, entry.holder_key) for holder in holders):
         return None
     reason = f"{say(hit.claim.code)} is held by {say(', '.join(holders))}, not by {say(entry.holder)}, the table says."
-    return Finding("T-05", S3, reason, "Ask the issuer by which token it gave the code to another holder.")
+    return Finding("T-05", S3, reason, ask(entry, "by which authority token it gave the code to another holder"))
 
 
 def t06(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
@@ -85,7 +85,7 @@ def t06(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     problem = _exceeds(entry) or _is_no_delegate(entry.parsed, entry.issuers)
     if problem is None:
         return None
-    action = f"Demand its revocation from {say(describe_issuer(entry))}; the certificates themselves prove it."
+    action = sentence(f"{revoke(entry)}; the certificates themselves prove it.")
     return Finding("T-06", S1, problem, action, OWNER if hit and hit.reading == EXACT else OPERATOR)
 
 
@@ -152,9 +152,10 @@ def t07(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     right = frozenset(map(fold_code, hit.item.expect.codes))
     if right and codes.isdisjoint(right):
         reason = f"{say_claim(hit.claim)} was delegated under {shown}, but {', '.join(sorted(right))} serves it."
-        return Finding("T-07", S1, sentence(reason), "Ask your carrier, and demand the revocation from the issuer.")
+        action = f"Ask your carrier who requested it; if nobody did, {revoke(entry)}."
+        return Finding("T-07", S1, sentence(reason), action)
     reason = f"{say_claim(hit.claim)} was delegated under {shown}; no certificate says whether it is behind that code."
-    return Finding("T-07", S3, sentence(reason), "Ask your carrier whether it is.")
+    return Finding("T-07", S3, sentence(reason), "Ask your carrier whether your number is behind that code.")
 
 
 def _holds(identity: Identity, claim: Claim | None) -> bool:
@@ -166,7 +167,7 @@ def t17(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if hit is None or not entry.identity.by_reference:
         return None
     where = say(entry.identity.by_reference[0])
-    action = f"Ask {say(describe_issuer(entry))} to put the scope into the certificate."
+    action = ask(entry, "to put the scope into the certificate, where it cannot change")
     read = [snapshot for snapshot in context.snapshots if snapshot.claims is not None]
     if hit.item.kind != ANYTHING and len(read) > 1 and _adds(hit.item, [snapshot.claims or () for snapshot in read]):
         reason = f"What stands at {where} was changed after logging, and now holds {hit.item.text}."

@@ -17,6 +17,7 @@ from monitor.reading_roles import EXACT
 from monitor.rules.baseline import EXPECTED, NEW, REFUSED, REPORTED, is_before, is_from_later_log, is_history
 from monitor.rules.issuer import standing_of
 from monitor.rules.key import is_rcs
+from monitor.rules.next_steps import ask, revoke
 from monitor.rules.values import (
     DAY_MS,
     HOUR_MS,
@@ -40,6 +41,10 @@ LONGEST_DAYS, LONGEST_RCS_DAYS = 398, 76
 LATE_MS = 30 * DAY_MS
 MANY_AN_HOUR = 5
 
+NOT_YOUR_CHANGE = (
+    "Compare with your carrier's notice. If you changed nothing, call your carrier at once: your number may have been "
+    "taken over."
+)
 _EVENTS = {"port": "was ported", "sim": "got another SIM"}
 
 
@@ -58,8 +63,7 @@ def t10(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         if is_soon_after(entry.not_before_ms, event.at_ms) or is_soon_after(entry.timestamp_ms, event.at_ms):
             what = _EVENTS.get(event.kind, say(event.kind))
             reason = f"A certificate with a new key came within 72 hours after +{event.number} {what}."
-            action = "Compare with your carrier's notice; if you changed nothing, your number may have been taken over."
-            return Finding("T-10", S1, reason, action)
+            return Finding("T-10", S1, reason, NOT_YOUR_CHANGE)
     if events or context.profile.count == 0 or hit.item.kind == GROUP:  # somebody's renewal is no news for the others
         return None
     if context.profile.knows_key(entry.key_hash):
@@ -67,7 +71,7 @@ def t10(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     standing = standing_of(entry, hit.item, context)
     if standing in (NEW, REPORTED, REFUSED) and is_soon_after(entry.timestamp_ms, context.profile.last_ms):
         reason = f"Issuer and key of {hit.item.text} both changed within 72 hours after its last renewal."
-        action = "If you changed nothing, your number may have been taken over: ask your carrier at once."
+        action = "If you changed nothing, your number may have been taken over: call your carrier at once."
         return Finding("T-10", S1, reason, action)
     return None
 
@@ -105,7 +109,7 @@ def t12(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
         f"A certificate for {say_claim(hit.claim)} was there when you began to watch it: valid from "
         f"{say_day(entry.not_before_ms)} until {say_day(entry.not_after_ms)}."
     )
-    action = "Say whether it is yours; if it is a former owner's, ask the issuer to revoke it."
+    action = f"If it is yours, authorise it; if it is a former owner's or a stranger's, refuse it, and {revoke(entry)}."
     return Finding("T-12", S2, reason, action)
 
 
@@ -122,7 +126,7 @@ def _present_for_code(entry: Entry, item: Item, context: Context) -> Finding | N
         f"{issuer} had issued for {item.text} when you began to watch it: to {holder}, valid until "
         f"{say_day(entry.not_after_ms)}. Until you say otherwise it counts as usual."
     )
-    action = "Say whether this issuer is yours: authorise it, or else refuse it, and demand the revocation."
+    action = f"If this issuer is yours, authorise it; if not, refuse it, and {revoke(entry)}."
     return Finding("T-12", S2, reason, action)
 
 
@@ -155,7 +159,7 @@ def t13(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if days <= (limit if wanted is None else min(limit, wanted)):
         return None
     reason = f"It is valid for {days:,.0f} days, more than {limit if wanted is None else min(limit, wanted):g}."
-    action = f"Ask {say(describe_issuer(entry))} for a shorter one."
+    action = ask(entry, "for one that is valid for a shorter time")
     return Finding("T-13", S3, reason, action, OWNER if hit and hit.reading == EXACT else OPERATOR)
 
 
@@ -168,14 +172,15 @@ def t26(entry: Entry, hit: Hit | None, context: Context) -> Finding | None:
     if begin is not None and entry.timestamp_ms - begin > LATE_MS and not context.filling:
         days = (entry.timestamp_ms - begin) // DAY_MS
         reason = f"It was logged {days:,} days after its validity begins."
-        return Finding("T-26", S3, reason, f"Ask {say(describe_issuer(entry))} why it was logged so late.", to)
+        return Finding("T-26", S3, reason, ask(entry, "why it was logged so late"), to)
     if hit is None or not isinstance(hit.claim, TelephoneNumber):
         return None
     count = _issuances(entry, hit.claim, context.claims)
     if count <= MANY_AN_HOUR:
         return None
     reason = f"{count} certificates were issued for +{hit.claim.digits} within an hour."
-    return Finding("T-26", S3, reason, "Find out which device or app asks for them.", to)
+    action = "Find out which of your devices and apps ask for them, and switch it off there."
+    return Finding("T-26", S3, reason, action, to)
 
 
 def _issuances(entry: Entry, number: TelephoneNumber, claims: Iterable[PastClaim]) -> int:
