@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ctlog.errors import CtlogError, MalformedError
 from ctlog.tn.identity import Identity, read_identity
@@ -28,7 +28,7 @@ from ctlog.x509.der import SEQUENCE, Certificate, format_tlv, parse_certificate
 from ctlog.x509.names import name_text
 from ctlog.x509.precert import OID_SCT_LIST, logged_precertificate, tbs_of_final
 from ctlog.x509.signatures import load_key
-from monitor.glance import Glance, Glancer
+from monitor.glance import Glance, Glancer, says_authority
 from monitor.holder import holder_name, normalise, organisation
 from monitor.salvage import salvage
 
@@ -239,21 +239,31 @@ def read_entry(
 
 
 def look_at(glancer: Glancer, leaves: Sequence[bytes]) -> list[Glance]:
-    """Glance at leaves, and read in full what a glance cannot tell. Total. An unparsed one has only labels."""
+    """Glance at leaves, and read in full what a glance cannot tell. Total. An unparsed one has only labels.
+
+    `glancer.authorities` says then which of them say to be a CA's, by their places.
+    """
     leaves = list(leaves)
-    return [found or _read(leaf) for leaf, found in zip(leaves, glancer.glances(leaves), strict=True)]
+    found = glancer.glances(leaves)
+    for at, glance in enumerate(found):
+        if glance is None:
+            found[at], is_authority = _read(leaves[at])
+            if is_authority:
+                glancer.authorities.append(at)
+    return cast("list[Glance]", found)
 
 
 def look(glancer: Glancer, leaf: bytes) -> Glance:
     """The same for one."""
-    return glancer.glance(leaf) or _read(leaf)
+    return glancer.glance(leaf) or _read(leaf)[0]
 
 
-def _read(leaf: bytes) -> Glance:
+def _read(leaf: bytes) -> tuple[Glance, bool]:
     _, parsed, identity = _read_leaf(leaf)
     if parsed is None:
-        return Glance(b"", b"", b"", b"", identity.labels)
-    return Glance(parsed.issuer, parsed.validity, parsed.subject, parsed.spki, identity.labels)
+        return Glance(b"", b"", b"", b"", identity.labels), False
+    is_authority = any(says_authority(each.oid, each.value) for each in parsed.extensions)
+    return Glance(parsed.issuer, parsed.validity, parsed.subject, parsed.spki, identity.labels), is_authority
 
 
 def _read_leaf(leaf: bytes) -> tuple[TimestampedEntry | None, Certificate | None, Identity]:

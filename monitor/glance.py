@@ -48,6 +48,7 @@ _FORMS = frozenset((OID_TNAUTHLIST, OID_ALT_NAME, OID_ACCESS))
 _CONSTANT = frozenset(
     map(oid, ("2.5.29.15", "2.5.29.19", "2.5.29.35", "2.5.29.32", "2.5.29.31", "2.5.29.37"))
 )  # fmt: skip
+_BASIC_CONSTRAINTS, _KEY_USAGE = oid("2.5.29.19"), oid("2.5.29.15")
 _BARE = Certificate(b"", b"", b"", b"", b"", 3, b"", b"", b"", None, None, b"", b"", (), 0, 0, 0)
 _new = tuple.__new__
 
@@ -66,7 +67,8 @@ class Shape(NamedTuple):
     """Where the parts of a leaf lie.
 
     size: octets of the leaf. cut: takes validity, SPKI, subject and the extensions that may name numbers out of it,
-    `forms` parts in all, and then what must be equal to `octets`. issuer: which is among these.
+    `forms` parts in all, and then what must be equal to `octets`. issuer: which is among these. is_authority: it says
+    to be a CA's (`says_authority`).
     """
 
     size: int
@@ -74,6 +76,7 @@ class Shape(NamedTuple):
     forms: int
     octets: tuple[bytes, ...]
     issuer: bytes
+    is_authority: bool
 
 
 class Glancer:
@@ -83,6 +86,9 @@ class Glancer:
         self._shapes: dict[bytes, list[Shape]] = {}
         self._count = 0
         self._known: dict[tuple[bytes, ...], tuple[Label, ...]] = {}
+        self._is_authority = False
+        self.authorities: list[int] = []
+        """Positions of those of the last batch that say to be a CA's; only of those that a glance can tell."""
 
     def glance(self, leaf: bytes) -> Glance | None:
         """Look at a MerkleTreeLeaf; None if only the full reading can tell."""
@@ -91,7 +97,7 @@ class Glancer:
             return None
         at = key[-1] + (40 if len(key) == 20 else 68)  # behind the serial number: the issuer's name
         key += leaf[at : at + 40]
-        for size, cut, forms, octets, issuer in self._shapes.get(key, ()):
+        for size, cut, forms, octets, issuer, is_authority in self._shapes.get(key, ()):
             if size == len(leaf):
                 parts = cut(leaf)
                 if parts[forms:] == octets:
@@ -99,15 +105,24 @@ class Glancer:
                     labels = self._known.get(scope)
                     if labels is None:
                         labels = self._learn(scope)
+                    self._is_authority = is_authority
                     return _new(Glance, (issuer, parts[0], parts[2], parts[1], labels))
         return self._meet(key, leaf)
 
     def glances(self, leaves: list[bytes]) -> list[Glance | None]:
         """Look at many, as `glance` does at each."""
+        self.authorities = []
         if HOT is not None:
-            found: list[Glance | None] = HOT.glance(leaves, self._known, self._learn, Glance, Label, ONE, PREFIX)
+            found: list[Glance | None] = HOT.glance(
+                leaves, self._known, self._learn, Glance, Label, ONE, PREFIX, self.authorities
+            )
             return found
-        return [self.glance(leaf) for leaf in leaves]
+        glances = []
+        for at, leaf in enumerate(leaves):
+            glances.append(self.glance(leaf))
+            if glances[-1] is not None and self._is_authority:
+                self.authorities.append(at)
+        return glances
 
     def _learn(self, scope: tuple[bytes, ...]) -> tuple[Label, ...]:
         labels = _plain_labels(scope) or _listed_labels(scope)
@@ -177,24 +192,38 @@ def _walk(leaf: bytes) -> Shape | None:
     parts = [slice(validity, subject), slice(spki, extensions), slice(subject, spki)]
     at, hi = _enter(leaf, extensions, end, 0xA3, seen)
     at, last = _enter(leaf, at, hi, SEQUENCE, seen)
-    if hi != end or last != end or not _walk_extensions(leaf, at, end, seen, parts):
+    if hi != end or last != end or (says := _walk_extensions(leaf, at, end, seen, parts)) is None:
         return None
     spans = _joined(seen)
     cut = cast("Callable[[bytes], tuple[bytes, ...]]", itemgetter(*parts, *(slice(lo, hi) for lo, hi in spans)))
-    return Shape(size, cut, len(parts), tuple(leaf[lo:hi] for lo, hi in spans), leaf[issuer:validity])
+    octets = tuple(leaf[lo:hi] for lo, hi in spans)
+    return Shape(size, cut, len(parts), octets, leaf[issuer:validity], says)
 
 
-def _walk_extensions(leaf: bytes, at: int, end: int, seen: list[tuple[int, int]], parts: list[slice]) -> bool:
+def _walk_extensions(
+    leaf: bytes, at: int, end: int, seen: list[tuple[int, int]], parts: list[slice]
+) -> bool | None:
+    """Whether one of them says that it is a CA's; None if there are too many, or they do not end where they should."""
+    says = False
     for _ in range(MAX_EXTENSIONS):
         if at == end:
-            return True
+            return says
         extension = read_extension(leaf, at, end, "leaf")
         stop = at + len(extension.der)
         seen.append((at, stop if extension.oid in _CONSTANT else stop - len(extension.value)))
+        says = says or says_authority(extension.oid, extension.value)
         if extension.oid in _FORMS:
             parts.append(slice(at, stop))
         at = stop
-    return at == end
+    return says if at == end else None
+
+
+def says_authority(kind: bytes, value: bytes) -> bool:
+    """Whether an extension says that a certificate is a CA's: cA TRUE, or keyCertSign, as DER writes them (RFC 5280
+    sections 4.2.1.9 and 4.2.1.3)."""
+    if kind == _BASIC_CONSTRAINTS:
+        return len(value) >= 5 and value[0] == SEQUENCE and value[2:4] == b"\1\1" and value[4] != 0
+    return kind == _KEY_USAGE and len(value) >= 4 and value[0] == BIT_STRING and bool(value[3] & 4)
 
 
 def _enter(leaf: bytes, at: int, end: int, tag: int, seen: list[tuple[int, int]]) -> tuple[int, int]:

@@ -7,7 +7,7 @@
    Python's stable ABI of 3.11. In the order of reading:
 
      1. DER: a header at a time, strict, never beyond `stop`
-     2. a leaf's parts        glance(leaves, known, learn, Glance, Label, one, prefix)
+     2. a leaf's parts        glance(leaves, known, learn, Glance, Label, one, prefix, authorities)
      3. records               records(log, lo, leaves, glances, issuers, keys, holders, holder, period, label_key)
      4. in order, each once   sort_records(records)
      5. candidates            candidates(glances, known, numbers, los, reach, lengths, heads)
@@ -64,7 +64,7 @@ static const uint8_t NAMES[] = {0x55, 0x1d, 0x11};           /* SubjectAltName, 
 /* Offsets into a leaf; `forms` are the extensions that may name numbers, whole. */
 typedef struct {
     Span issuer, validity, subject, spki, forms[MAX_FORMS];
-    int count;
+    int count, is_authority; /* it says to be a CA's */
 } Parts;
 
 static int is_form(const uint8_t *oid, size_t size) {
@@ -72,9 +72,16 @@ static int is_form(const uint8_t *oid, size_t size) {
            (size == sizeof NAMES && !memcmp(oid, NAMES, size));
 }
 
+/* `monitor.glance.says_authority`: cA TRUE, or keyCertSign, as DER writes them (RFC 5280 sections 4.2.1.9 and 4.2.1.3). */
+static int says_authority(const uint8_t *oid, size_t size, const uint8_t *value, size_t count) {
+    if (size != 3 || oid[0] != 0x55 || oid[1] != 0x1d) return 0;
+    if (oid[2] == 19) return count >= 5 && value[0] == 0x30 && value[2] == 1 && value[3] == 1 && value[4];
+    return oid[2] == 15 && count >= 4 && value[0] == 3 && value[3] & 4;
+}
+
 /* `ctlog.x509.der.read_extension`, of all of them. */
 static int walk_extensions(const uint8_t *leaf, size_t at, size_t end, Parts *parts) {
-    parts->count = 0;
+    parts->count = parts->is_authority = 0;
     for (int n = 0; n < MAX_EXTENSIONS && at != end; n++) {
         Span whole, oid, flag, value;
         if (!expect(leaf, at, end, 0x30, &whole) || !expect(leaf, whole.lo, whole.hi, 6, &oid)) return 0;
@@ -84,6 +91,7 @@ static int walk_extensions(const uint8_t *leaf, size_t at, size_t end, Parts *pa
             next = flag.hi;
         }
         if (!expect(leaf, next, whole.hi, 4, &value) || value.hi != whole.hi) return 0;
+        parts->is_authority |= says_authority(leaf + oid.lo, oid.hi - oid.lo, leaf + value.lo, value.hi - value.lo);
         if (is_form(leaf + oid.lo, oid.hi - oid.lo)) {
             if (parts->count == MAX_FORMS) return 0;
             parts->forms[parts->count++] = (Span){at, whole.hi};
@@ -211,7 +219,7 @@ static PyObject *named(PyObject *type, int count, PyObject **items) {
 
 /* What one batch needs besides its leaves; all borrowed but `issuer`, the last one's bytes. */
 typedef struct {
-    PyObject *known, *learn, *glance, *label, *one, *prefix, *issuer;
+    PyObject *known, *learn, *glance, *label, *one, *prefix, *authorities, *issuer;
 } Batch;
 
 static PyObject *new_label(const Batch *batch, PyObject *kind, const char *value, size_t size) {
@@ -266,13 +274,21 @@ failed:
     return NULL;
 }
 
-static PyObject *glance_one(PyObject *object, Batch *batch) {
+static int note(PyObject *list, Py_ssize_t at) {
+    PyObject *number = PyLong_FromSsize_t(at);
+    int failed = !number || PyList_Append(list, number);
+    Py_XDECREF(number);
+    return failed;
+}
+
+static PyObject *glance_one(PyObject *object, Py_ssize_t at, Batch *batch) {
     char *data;
     Py_ssize_t size;
     Parts parts;
     if (PyBytes_AsStringAndSize(object, &data, &size)) return NULL;
     const uint8_t *leaf = (const uint8_t *)data;
     if (!walk(leaf, (size_t)size, &parts)) return Py_NewRef(Py_None);
+    if (parts.is_authority && note(batch->authorities, at)) return NULL;
     size_t width = parts.issuer.hi - parts.issuer.lo;
     PyObject *last = batch->issuer; /* one object for neighbours with one issuer: its hash is then computed once */
     if (!last || (size_t)PyBytes_Size(last) != width || memcmp(PyBytes_AsString(last), leaf + parts.issuer.lo, width)) {
@@ -290,8 +306,8 @@ static PyObject *py_glance(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *leaves;
     Batch batch = {0};
-    if (!PyArg_ParseTuple(args, "O!O!OOOOO", &PyList_Type, &leaves, &PyDict_Type, &batch.known, &batch.learn,
-                          &batch.glance, &batch.label, &batch.one, &batch.prefix))
+    if (!PyArg_ParseTuple(args, "O!O!OOOOOO!", &PyList_Type, &leaves, &PyDict_Type, &batch.known, &batch.learn,
+                          &batch.glance, &batch.label, &batch.one, &batch.prefix, &PyList_Type, &batch.authorities))
         return NULL;
     Py_ssize_t count = PyList_Size(leaves);
     PyObject *found = PyList_New(count);
@@ -300,7 +316,7 @@ static PyObject *py_glance(PyObject *module, PyObject *args) {
         PyObject *glance = NULL;
         if (leaf) {
             Py_INCREF(leaf);
-            glance = glance_one(leaf, &batch);
+            glance = glance_one(leaf, i, &batch);
             Py_DECREF(leaf);
         }
         if (!glance || PyList_SetItem(found, i, glance)) Py_CLEAR(found);
@@ -670,7 +686,8 @@ static PyObject *py_candidates(PyObject *module, PyObject *args) {
 }
 
 static PyMethodDef METHODS[] = {
-    {"glance", py_glance, METH_VARARGS, "glance(leaves, known, learn, Glance, Label, one, prefix, /)\n--\n\nCuts leaves."},
+    {"glance", py_glance, METH_VARARGS, 
+     "glance(leaves, known, learn, Glance, Label, one, prefix, authorities, /)\n--\n\nCuts leaves."},
     {"records", py_records, METH_VARARGS,
      "records(log, lo, leaves, glances, issuers, keys, holders, holder, period, label_key, /)\n--\n\nMakes records."},
     {"sort_records", py_sort_records, METH_O, "sort_records(records, /)\n--\n\nIn order, each once."},

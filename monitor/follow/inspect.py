@@ -6,7 +6,7 @@ keeps anybody from being told of it. Out of scope: what an alert says and whethe
 (`monitor.follow.watch`).
 
 Besides what the watch list selects, three kinds are read for the operator: the first entry of an issuer that no log had
-before, certificates of CAs that claim no number, and what no parser accepts.
+before, what says to be a CA's certificate, whether it claims numbers or not, and what no parser accepts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from monitor.watchlist import Watchlist
 
 SCT_LIST = bytes.fromhex("060a2b06010401d679020402")
 """The OID of the SCT list extension (RFC 6962 section 3.3) as it stands in a certificate."""
-_CA = (bytes.fromhex("30030101ff"), bytes.fromhex("30060101ff0201"))  # BasicConstraints with cA TRUE, RFC 5280 4.2.1.9
 FILLING = 0.25
 """A log of which so large a part was logged more than 30 days after its validity began is being filled."""
 
@@ -142,12 +141,13 @@ class EntryInspector:
         """See Inspector."""
         leaves, shared = list(batch.leaves), self._shared
         glances = look_at(shared.glancer, leaves)
+        authorities = shared.glancer.authorities
         issuers = await self._issuers.numbers(batch, glances)
         if not found.is_aside:
             shared.history.append(shared.collector.records(self._number, batch.lo, leaves, glances, issuers))
             self._note_late(len(leaves), shared.collector.late)
         wanted = set(shared.watchlist().select(glances))
-        wanted.update(self._for_operators(leaves, glances, issuers))
+        wanted.update(authorities, self._for_operators(glances, issuers))
         keys = array("Q", b"" if found.is_aside else shared.collector.keys)[::4]
         await self._read_all(batch, glances, wanted, keys, proven, found, late=late)
 
@@ -200,15 +200,9 @@ class EntryInspector:
         self._counted = min(self._counted + count, 1000 + count)
         self._late += (late / max(count, 1) - self._late) * count / max(self._counted, 1)
 
-    def _for_operators(
-        self, leaves: Sequence[bytes], glances: Sequence[Glance], issuers: Sequence[int]
-    ) -> list[int]:
-        """Entries that are read whoever watches what."""
-        found = [
-            at
-            for at, glance in enumerate(glances)
-            if (not glance.labels and any(mark in leaves[at] for mark in _CA)) or not glance.spki
-        ]
+    def _for_operators(self, glances: Sequence[Glance], issuers: Sequence[int]) -> list[int]:
+        """Entries that are read whoever watches what: nobody could parse them, or their issuer is new."""
+        found = [at for at, glance in enumerate(glances) if not glance.spki]
         known = self._shared.issuers
         if not known.issuperset(issuers):
             fresh = set(issuers) - known

@@ -10,10 +10,10 @@ from ctlog import issuance
 from ctlog.issuance import Subject
 from ctlog.tn.identity import read_identity
 from ctlog.tn.tnauthlist import OID_TNAUTHLIST, format_tnauthlist
-from ctlog.x509.der import parse_certificate
+from ctlog.x509.der import oid, parse_certificate
 from monitor import glance as module
-from monitor.entry import look, read_entry
-from monitor.glance import Glancer, find_shape
+from monitor.entry import look, look_at, read_entry
+from monitor.glance import Glancer, find_shape, says_authority
 from tests.corpus import leaves, need_corpus, null_parameters, odd, sample
 from tests.monitor_certificates import (
     GOOD,
@@ -40,6 +40,9 @@ def check(glancer: Glancer, leaf: bytes) -> bool:
     parsed = entry.parsed
     assert parsed is not None
     assert found == (parsed.issuer, parsed.validity, parsed.subject, parsed.spki, entry.labels) == seen
+    look_at(glancer, [leaf])
+    says = any(says_authority(each.oid, each.value) for each in parsed.extensions)
+    assert glancer.authorities == [0] * says
     return True
 
 
@@ -163,3 +166,28 @@ def test_many_extensions_are_left_to_the_full_reading():
     leaf = leaf_of(GOOD.certificate_for(tbs))
     assert find_shape(leaf) is None
     assert [label.value for label in look(Glancer(), leaf).labels] == ["12025550123"]
+
+
+USAGE, CONSTRAINTS = oid("2.5.29.15"), oid("2.5.29.19")
+
+
+@pytest.mark.parametrize(("kind", "value", "says"), [
+    (CONSTRAINTS, "30030101ff", True), (CONSTRAINTS, "30060101ff020100", True), (CONSTRAINTS, "3000", False),
+    (CONSTRAINTS, "3003010100", False), (CONSTRAINTS, "3003020105", False), (CONSTRAINTS, "", False),
+    (USAGE, "03020106", True), (USAGE, "03020284", True), (USAGE, "03020780", False), (USAGE, "0303070480", True),
+    (USAGE, "0302", False), (oid("2.5.29.14"), "30030101ff", False),
+])  # fmt: skip
+def test_what_says_to_be_a_ca(kind, value, says):
+    assert says_authority(kind, bytes.fromhex(value)) is says
+
+
+@pytest.mark.parametrize("form", [issuance.CERT_SIGN, issuance.authority_constraints(), issuance.DIGITAL_SIGNATURE])
+def test_a_number_s_certificate_that_says_to_be_a_ca(form):
+    """By C, by shapes, and where only the full reading can tell."""
+    scope = issuance.tn_auth_list(issuance.one("12025550123"))
+    leaf = leaf_of(GOOD.certificate_for(GOOD.leaf(subject(), [form, scope])))
+    glancer = Glancer()
+    others = leaf_of(GOOD.certificate_for(number_leaf(issuance.one("12025550124"))))
+    look_at(glancer, [others, leaf, others, leaf])
+    assert glancer.authorities == ([] if form is issuance.DIGITAL_SIGNATURE else [1, 3])
+    assert [glance.labels for glance in look_at(glancer, [leaf])] == [read_entry(PLACE, leaf).labels]

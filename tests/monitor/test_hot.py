@@ -49,6 +49,7 @@ def agrees(leaf: bytes) -> bool:
     """Compare both; true where the C code could tell."""
     glancer = Glancer()
     found, slow = fast(leaf, glancer), glancer.glance(leaf)
+    assert glancer.authorities == ([0] if slow is not None and glancer._is_authority else [])
     assert found is None or isinstance(found, Glance)
     assert found == slow
     return found is not None
@@ -142,7 +143,7 @@ def test_an_error_in_python_comes_through():
 
     leaf = leaf_of(GOOD.certificate_for(number_leaf(issuance.spc("709J"))))
     with pytest.raises(RuntimeError, match="no"):
-        HOT.glance([leaf], {}, learn, Glance, Label, ONE, PREFIX)
+        HOT.glance([leaf], {}, learn, Glance, Label, ONE, PREFIX, [])
 
 
 # Records --------------------------------------------------------------------------------------------------------------

@@ -122,6 +122,20 @@ async def test_what_concerns_somebody_is_read_in_full_and_all_is_remembered(kit,
         assert made.history.name(claim.holder) == "owner"
 
 
+@FORMS
+async def test_attack_a_ca_s_powers_in_a_certificate_for_a_number_that_nobody_watches(kit, form):
+    """Whoever runs the monitor is to hear of it: it is read, whatever numbers it claims."""
+    sim = issued(700)
+    who = Subject(issuance.name(O="Mallory"), Key.from_number(31).spki, sim.now_ms, sim.now_ms + DAY_MS, 9)
+    scope = issuance.tn_auth_list(issuance.one("13035550001"))
+    for extension in (issuance.CERT_SIGN, issuance.authority_constraints(), issuance.DIGITAL_SIGNATURE):
+        sim.submit_raw(CA.certificate_for(CA.leaf(who, [extension, scope])))
+    sim.publish()
+    made = kit(sim, form)
+    await made.read()
+    assert made.judge.judged == [0, 1, 2]
+
+
 @pytest.mark.parametrize("is_familiar", [True, False])
 async def test_attack_a_key_of_somebody_who_is_watched_under_another_number(kit, is_familiar):
     """In the same batch as the owner's own certificate, before it or after: it is read, unless it is nothing new."""
