@@ -11,6 +11,7 @@ none. Whatever is not done within `timeout_s` has failed; the courier tries agai
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections import OrderedDict
 from contextlib import suppress
@@ -95,7 +96,7 @@ class EmailChannel:
         except aiosmtplib.SMTPResponseException as error:
             raise DeliveryError(f"{step.name}: the server said {error.code} {say(error.message, 200)}") from None
         except aiosmtplib.SMTPException as error:
-            raise DeliveryError(f"{step.name}: {say(str(error) or type(error).__name__, 200)}") from None
+            raise DeliveryError(f"{step.name}: {_why(error)}") from None
         except ssl.SSLError as error:
             raise DeliveryError(f"{step.name}: TLS failed: {say(str(error), 200)}") from None
         except (OSError, ValueError) as error:
@@ -153,6 +154,14 @@ class EmailChannel:
 
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self._ca)
+
+
+def _why(error: aiosmtplib.SMTPException) -> str:
+    """For people: why no connection is made, without the libraries' own words for it."""
+    cause = error.__cause__
+    if isinstance(cause, ConnectionError) and cause.errno:
+        return os.strerror(cause.errno)
+    return say(str(error) or type(error).__name__, 200)
 
 
 class _Step:
