@@ -188,6 +188,11 @@ def _decisive(item: Item | None, rows: Iterable[Authorisation], *, is_refusal: b
     return [row for _, _, row in found.values() if row.is_refusal == is_refusal]
 
 
+def in_force(rows: Iterable[Authorisation], now_ms: int) -> list[Authorisation]:
+    """Those that have not ended: whoever keeps them keeps some for longer than they hold."""
+    return [row for row in rows if row.until_ms is None or row.until_ms > now_ms]
+
+
 def authorised_for(item: Item | None, rows: Iterable[Authorisation]) -> Authorised:
     """What was authorised for an item, or for all."""
     issuances, keys, issuers = set(), set(), set()

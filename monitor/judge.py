@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ctlog.errors import MalformedError
-from monitor.context import Past, authorised_for, events_for, refused_for
+from monitor.context import Past, authorised_for, events_for, in_force, refused_for
 from monitor.entry import Entry, Place, Trust
 from monitor.follow.followed import Clock
 from monitor.follow.inspect import Reading, key_number
@@ -253,7 +253,8 @@ class StateJudge:
 
     def _answered(self, context: Context, item: Item, found: Found) -> Context:
         """With what is known of an item: its profile, and its owner's answers, which are stronger."""
-        authorised, refused = authorised_for(item, self._answers), refused_for(item, self._answers)
+        answers = in_force(self._answers, context.now_ms)
+        authorised, refused = authorised_for(item, answers), refused_for(item, answers)
         profile = without_refused(self._profile(item.id, found), *refused)
         return replace(context, profile=profile, authorised=authorised, refused=refused)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ctlog.tn.labels import ONE, SPC, Label, claim_labels
 from ctlog.tn.numbers import NumberRange, ServiceProviderCode, TelephoneNumber, overlaps
 from monitor.claims import Claim, format_claim, hint, label_key, parse_claim, spki_key
-from monitor.context import Past, Place, authorised_for, events_for, refused_for
+from monitor.context import Past, Place, authorised_for, events_for, in_force, refused_for
 from monitor.entry import NOWHERE, read_entry
 from monitor.entry import Place as EntryPlace
 from monitor.history import History, make_history
@@ -161,6 +161,13 @@ def test_places_of_every_kind_of_item(history):
     assert [place.log_index for place in places(history, Item("holder", "Alice, Inc.", GROUP))] == [1, 2]
     assert [place.log_index for place in places(history, Item("issuer", "CA Two", GROUP))] == [3]
     assert places(history, Item("number", number("12025550123"), GROUP)) == [Place(LOG, 2, 5000, 1000, 9000)]
+
+
+def test_an_answer_holds_until_it_ends():
+    def row(until_ms):
+        return Authorisation(1, "key", "cd" * 32, "", "me", "", 0, until_ms)
+
+    assert in_force([row(None), row(5), row(6)], 5) == [row(None), row(6)]
 
 
 def test_what_was_authorised():

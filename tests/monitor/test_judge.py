@@ -455,3 +455,22 @@ async def test_attack_one_bad_sct_hides_the_promises_of_a_certificate(memory):
     assert (told.severity, told.addressee, told.log_index) == (S2, OWNER, 1)
     assert "does not hold" in json.loads(told.body)["reason"]
     assert await kit.alerts(kind="misbehaviour") == []
+
+
+async def test_attack_an_authorisation_that_has_ended_while_the_monitor_ran(memory):
+    """Its end is looked at with every entry, not only when answers are read."""
+    sim, kit = CertSim(), memory.kit
+    sim.add(123)
+    await kit.round(sim)
+    until_ms = kit.now_ms + 3_600_000
+    await memory.state.answers.authorise("issuer", "rogue @ test", ITEM, "me", "", kit.now_ms, until_ms)
+    await kit.judge.refresh()
+    sim.now_ms = until_ms - 60_000
+    sim.add(123, ROGUE, serial=2, key=30)
+    await kit.round(sim)
+    assert len(await kit.alerts(item=ITEM)) == 1
+    sim.now_ms = until_ms
+    sim.add(123, ROGUE, serial=3, key=31)
+    await kit.round(sim)
+    (_, told) = await kit.alerts(item=ITEM)
+    assert (told.log_index, told.severity <= S2) == (2, True)
