@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from ctlog.cli.output import json_option, say, say_json
+from ctlog.cli.output import json_option, say, say_error, say_json
 from ctlog.errors import ConfigError, UsageError
 from monitor.cli.known_logs import is_called, not_found
-from monitor.cli.place import folder_option, in_folder, with_state
+from monitor.cli.place import find_place, folder_option, in_folder, with_state
 
 if TYPE_CHECKING:
     from monitor.catalogue import LogSpec
@@ -35,6 +35,8 @@ class Removed(NamedTuple):
     log_id: bytes | None
     row: LogRow | None
     waiting: int
+    is_last: bool = False
+    """Whether no log is read any more."""
 
 
 @click.command()
@@ -55,7 +57,12 @@ def remove(folder: Path, log: str, as_json: bool) -> int:
     """
 
     async def work(place: Place, state: State) -> Removed:
-        return await _remove(place, state, log)
+        from monitor.roster import read_known
+
+        removed = await _remove(place, state, log)
+        left = find_place(folder)
+        is_last = not (await read_known(state, left.config)).specs and not left.config.logs
+        return removed._replace(is_last=is_last and left.config.log_list is None)
 
     gone = with_state(folder, work)
     if as_json:
@@ -67,6 +74,8 @@ def remove(folder: Path, log: str, as_json: bool) -> int:
     if gone.row is not None:
         say(f"What was found in its {gone.row.position.frontier.size:,} entries is kept; "
             f"`ctlog-monitor logs add{in_folder(folder)} URL --key KEY` goes on from there.")  # fmt: skip
+    if gone.is_last:
+        say_error("Note: no log is read any more, so nothing is found.")
     if gone.waiting:
         say(f"{gone.waiting:,} {'SCT' if gone.waiting == 1 else 'SCTs'} of it cannot be audited until then.")
     return 0

@@ -136,7 +136,7 @@ def _reasons(found: Found) -> list[dict[str, Any]]:
                         "next": "Ask again; if it stays so, look at what it says of itself."})  # fmt: skip
     if found.alive.health is not None:
         reasons += found.alive.health["reasons"]
-        fails = bool(found.mistake) or any(log.failing_since_ms is not None for log in found.logs)
+        fails = bool(found.mistake) or not found.logs or any(log.failing_since_ms is not None for log in found.logs)
         fails = fails or any(each.failing_since_ms and each.name in found.configured for each in found.channels)
         if found.alive.health["reasons"] or not fails:
             return reasons

@@ -176,7 +176,7 @@ def test_what_another_monitor_answers_is_not_taken_for_this_one_s(
     assert "Another monitor answers at 127.0.0.1:8462: give one of them another `listen`." in out
     mine = monitor.state(lambda state: state.answers.identity())
     monkeypatch.setattr(alive, "_health", lambda listen: ({**WELL, "monitor": mine}, ""))
-    assert "does not run" not in monitor.here("status").out
+    assert "does not run" not in monitor.here("status", code=1).out
 
 
 def test_a_channel_that_fails_is_never_below_all_is_well(running: Monitor) -> None:
@@ -189,3 +189,10 @@ def test_a_channel_that_fails_is_never_below_all_is_well(running: Monitor) -> No
     out = running.here("status", code=1).out
     assert out.startswith("NOT WELL")
     assert "The channel screen fails." in out
+
+
+def test_whoever_takes_the_last_log_out_is_not_well_at_once(running: Monitor) -> None:
+    """Though the monitor has not noticed it yet, and says that all is well."""
+    assert "no log is read any more" in running.here("logs", "remove", "a log").err
+    out = running.here("status", code=1).out
+    assert out.startswith("NOT WELL: 1 item watched on 0 logs.\n! S2 No log is read.")
