@@ -205,8 +205,8 @@ def start_line(config: Config, app: App, where: Sequence[str]) -> str:
     frozen = ", frozen," if log.frozen else ""
     checked = f"on {threads} thread{'' if threads == 1 else 's'}" if threads else "in the event loop"
     return (f"{config.origin} serves {log.head.size} entries{frozen} on {' and '.join(where)} (ctlog {__version__}, "
-            f"hashing kernel {IMPLEMENTATION}, signatures checked {checked}, {len(app.state.accepted.ders)} accepted "
-            f"roots, pool {config.pool.size} / {config.pool.period_ms} ms)")
+            f"hashing kernel {IMPLEMENTATION}, signatures checked {checked}, roots accepted: "
+            f"{len(app.state.accepted.ders)}, pool {config.pool.size} / {config.pool.period_ms} ms)")
 
 
 def serve(directory: Path, listen: Sequence[str] = (), say: Callable[[str], None] = logger.info) -> int:

@@ -208,7 +208,7 @@ async def test_the_process(tmp_path: Path) -> None:
         line = (await process.stdout.readline()).decode()
         assert line.startswith("log.test/2026 serves 0 entries on http://127.0.0.1:")
         assert "hashing kernel" in line
-        assert "1 accepted roots, pool 256 / 25 ms" in line
+        assert "roots accepted: 1, pool 256 / 25 ms" in line
         url = line.split(" on ")[1].split(" ")[0]
         chain = [base64.b64encode(der).decode() for der in (log.certificate(), *log.authority.chain)]
         body = json.dumps({"chain": chain}).encode()
