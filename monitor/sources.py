@@ -16,9 +16,10 @@ import hashlib
 import io
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography import x509
 
@@ -37,6 +38,8 @@ Get = Callable[[str], Awaitable[bytes]]
 MAX_LIST = 16 << 20
 """Bytes of a revocation list or a table."""
 MAX_CODES = 1 << 20
+AT_ONCE = 8
+"""References that are fetched at a time, in the background."""
 
 
 MAX_VERSIONS = 64
@@ -67,6 +70,33 @@ class Known:
     weak_keys: frozenset[bytes] = frozenset()
 
 
+class Patience:
+    """How long readings of logs wait for what strangers named: a few seconds for one entry, and in all so many of each
+    minute. Else whoever logs references to slow places keeps everybody's alerts from being sent."""
+
+    def __init__(self, each_s: float = 2.0, minute_s: float = 10.0) -> None:
+        self._each_s = each_s
+        self._minute_s = minute_s
+        self._left_s = minute_s
+        self._at = 0.0
+
+    async def wait(self, begin: Callable[[], Awaitable[Any]]) -> None:
+        """Begin this and wait for it, if any patience is left; where it ends it is cancelled. Raises what it raises."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        self._left_s = min(self._minute_s, self._left_s + (began - self._at) * self._minute_s / 60)
+        self._at = began
+        if self._left_s <= 0:
+            return
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(self._each_s, self._left_s)):
+                    await begin()
+        finally:
+            self._at = clock()
+            self._left_s -= self._at - began
+
+
 class Sources:
     """The sources that are switched on."""
 
@@ -76,6 +106,7 @@ class Sources:
         self._state = state
         self._get = get
         self._lists: dict[str, dict[Serial, int]] = {}
+        self._patience = Patience()
         self.known = Known()
 
     def use(self, config: SourcesConfig) -> None:
@@ -98,10 +129,16 @@ class Sources:
         await self._refresh(now_ms)
         places = await self._revoked_since(before) | await self._weak_since(weak)
         judged: dict[str, bytes] = {}
-        for url in await self._state.answers.references(now_ms) if self._config.references else ():
-            body = await self._fetch(url, now_ms, {})
-            digest = hashlib.sha256(body or b"").digest()
-            if body is not None and await self._state.answers.get_meta(f"judged:{url}") != digest:
+        urls = await self._state.answers.references(now_ms) if self._config.references else []
+        some = asyncio.Semaphore(AT_ONCE)
+
+        async def fetch(url: str) -> bytes | None:
+            async with some:
+                body = await self._fetch(url, now_ms, {})
+                return None if body is None else hashlib.sha256(body).digest()
+
+        for url, digest in zip(urls, await asyncio.gather(*map(fetch, urls)), strict=True):
+            if digest is not None and await self._state.answers.get_meta(f"judged:{url}") != digest:
                 judged[url] = digest
                 rows = await self._state.answers.certificates(url=url)
                 places |= {(row.log_id, row.log_index) for row in rows}
@@ -146,13 +183,16 @@ class Sources:
     async def snapshots(self, urls: Iterable[str], now_ms: int) -> tuple[Snapshot, ...]:
         """What stands at these references now, after all that stood there before; nothing while they are switched off.
 
-        Each is fetched, and archived with its hash.
+        Each is fetched, and archived with its hash; for as long as there is patience. What is not here by then is
+        unread for now: `refresh` fetches it, and has its certificates judged again.
         """
         if not self._config.references:
             return ()
         found: list[Snapshot] = []
+        urls = list(urls)
+        if urls:
+            await self._patience.wait(lambda: asyncio.gather(*(self._fetch(url, now_ms, {}) for url in urls)))
         for url in urls:
-            await self._fetch(url, now_ms, {})
             for row in reversed(await self._state.answers.snapshots(url, limit=MAX_VERSIONS)):
                 claims, error = (None, row.error) if row.error else read_scope(row.body)
                 found.append(Snapshot(url, row.first_ms, claims, error))

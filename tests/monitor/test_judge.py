@@ -17,7 +17,7 @@ from monitor import judge
 from monitor.config import SourcesConfig
 from monitor.follow.followed import ENTRIES, TILES
 from monitor.rules.baseline import parse_profile
-from monitor.sources import Sources
+from monitor.sources import Patience, Sources
 from monitor.state.audits import Audits
 from monitor.state.logs import Logs
 from monitor.state.rows import OPERATOR, OWNER, S1, S2
@@ -474,3 +474,24 @@ async def test_attack_an_authorisation_that_has_ended_while_the_monitor_ran(memo
     await kit.round(sim)
     (_, told) = await kit.alerts(item=ITEM)
     assert (told.log_index, told.severity <= S2) == (2, True)
+
+
+async def test_attack_references_to_places_that_never_answer_delay_nobody_s_alert(memory):
+    """Strangers choose where lists stand: they are unread then, which is told, and the thief's certificate too."""
+    sim, kit = CertSim(), memory.kit
+    asked = []
+
+    async def never(url):
+        asked.append(url)
+        await asyncio.sleep(3600)
+
+    kit.sources = Sources(SourcesConfig(references=True), memory.folder, memory.state, never)
+    kit.sources._patience = Patience(0.01, 0.03)
+    for at in range(20):
+        tbs = several_references(*(f"https://tar{at}.example/{each}" for each in range(4)))
+        sim.submit([ROGUE.precertificate(tbs), *ROGUE.chain])
+    sim.add(123, ROGUE, serial=3)
+    await kit.round(sim)
+    assert len(asked) < 80
+    assert [row.log_index for row in await kit.alerts(item=ITEM)] == [20]
+    assert "home/anything" in {row.item for row in await owners_alerts(kit)}

@@ -1,5 +1,6 @@
 """monitor.sources: nothing is fetched that nobody switched on; every version is archived; what fails is said."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -9,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctlog.errors import MalformedError, TransportError
+from ctlog.errors import MalformedError, StoreError, TransportError
 from ctlog.tn.numbers import ServiceProviderCode, TelephoneNumber
 from ctlog.tn.tnauthlist import format_tnauthlist
 from monitor.config import SourcesConfig
-from monitor.sources import Known, Sources, read_codes, read_crl, read_scope, read_weak_keys
+from monitor.sources import Known, Patience, Sources, read_codes, read_crl, read_scope, read_weak_keys
 from monitor.state import State, make_state
 from monitor.state.rows import CertificateRow, Position
 
@@ -305,3 +306,44 @@ async def test_other_sources_are_switched_on(state, tmp_path):
 def test_any_bytes_are_a_scope_or_say_why_not(data):
     claims, error = read_scope(data)
     assert (claims is None) == bool(error)
+
+
+async def test_attack_references_to_slow_places_use_patience_up():
+    """Each entry has a little of it, and all together have no more of a minute, however many they are."""
+    clock = asyncio.get_running_loop().time
+    patience, began = Patience(0.02, 0.05), clock()
+
+    begun = []
+
+    async def slow():
+        begun.append(clock())
+        await asyncio.sleep(60)
+
+    for _ in range(50):
+        await patience.wait(slow)
+    assert clock() - began < 5
+    assert 2 <= len(begun) < 10
+
+    async def fails():
+        raise StoreError("full", reason="store")
+
+    with pytest.raises(StoreError):
+        await Patience().wait(fails)
+
+
+async def test_what_was_too_slow_is_fetched_in_the_background(state, tmp_path):
+    url = "https://x.example/list"
+    await seen(state, (b"\5", b"k", url))
+    slow = asyncio.Event()
+
+    async def get(where):
+        await slow.wait()
+        return LIST
+
+    sources = Sources(SourcesConfig(references=True), tmp_path, state, get)
+    sources._patience = Patience(0.01, 0.01)
+    assert await sources.snapshots([url], NOW) == ()
+    slow.set()
+    assert await refreshed(sources, NOW) == [(bytes(32), 0)]
+    (found,) = await sources.snapshots([url], NOW)
+    assert found.claims is not None
