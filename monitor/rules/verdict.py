@@ -131,4 +131,4 @@ def rules_answered(what: str, item_kind: str) -> frozenset[str]:
     return WORD_ON_ISSUER | {"T-12"} if item_kind == CODE else WORD_ON_ISSUER
 
 
-__all__ = ["OPERATOR", "OWNER", "Verdict", "combine", "rules_answered", "settle"]
+__all__ = ["OPERATOR", "OWNER", "Verdict", "combine", "rules_answered", "settle", "unsaid"]
