@@ -87,6 +87,21 @@ async def test_three_days_of_500_beside_a_channel_that_works(state, clock):
     assert [row.alert.id for row in await state.outbox.dead_letters()] == ["a-0123"]
 
 
+async def test_the_only_channel_hears_what_it_missed_once_it_works_again(state, clock):
+    mail = Recorder("mail")
+    mail.refuse()
+    await put(state, mailed("a"))
+    async with telling(state, clock, channels_of(mail), look_s=1800.0):
+        await clock.run(MORNING + 3 * DAY + 3 * HOUR, 2)
+        assert [row.alert.id for row in await state.outbox.dead_letters()] == ["a-0123"]
+        mail.answer = None
+        await clock.run(clock.ms + DAY, 2)
+    (word,) = mail.letters
+    assert word.alerts[0].rule == "channel-dead"
+    assert "a-0123" in word.text
+    assert await state.outbox.counts() == {"dead": 1, "cancelled": 1, "sent": 1}
+
+
 # Channels that come and go ------------------------------------------------------------------------------------------
 
 
