@@ -56,8 +56,8 @@ from ctlog.issuance.ordered import Build
 from ctlog.issuance.orders import BadOrder, Order
 from ctlog.x509.der import parse_certificate
 
-GROUP = 64  # orders that take each step together
-GROUPS = 24  # such groups under way at once: what keeps signer, disk and logs busy while others are waited for
+GROUP = 256  # orders that take each step together
+GROUPS = 8  # such groups under way at once: what keeps signer, disk and logs busy while others are waited for
 _CONCERNS_ALL = frozenset(("submitter-not-allowed",))
 
 T = TypeVar("T")
