@@ -94,7 +94,7 @@ def demo(directory: Path, port: int, monitor_port: int) -> int:
     log = Child([*program("ctlog"), "demo", str(directory), "--port", str(port)], merged=True, hear=hear)
     try:
         url = log.wait_for(lambda line: " serves " in line, START_S).split(" on ")[1].split()[0]
-        monitor = _monitor(place, url, free_port(monitor_port))
+        monitor = _monitor(place, url, free_port(monitor_port), stopping)
         try:
             _say_what_next(place)
             return _wait(stopping, log, monitor)
@@ -127,8 +127,12 @@ class _Log:
             say(line)
 
 
-def _monitor(place: _Place, url: str, port: int) -> Child:
-    """The monitor, made where it is not there yet, and started."""
+def _monitor(place: _Place, url: str, port: int, stopping: threading.Event) -> Child:
+    """The monitor, made where it is not there yet, and started.
+
+    Raises TransportError when it ends, or all is to end, before it watches: Ctrl-C reaches it as well, and then it never
+    says that it does.
+    """
     new = not (place.monitor / "state" / "state.sqlite").exists()
     _write_config(place, url, port)
     if new:
@@ -142,9 +146,12 @@ def _monitor(place: _Place, url: str, port: int) -> Child:
         say(line)
 
     child = Child([*program("ctlog-monitor"), "run", "-d", str(place.monitor)], merged=True, hear=hear)
-    if not ready.wait(START_S):
-        child.stop()
-        raise TransportError("the monitor did not start")
+    deadline = time.monotonic() + START_S
+    while not ready.wait(0.1):
+        if stopping.is_set() or time.monotonic() > deadline or child.process.poll() is not None:
+            child.stop()
+            stopping.wait(0.5)  # it may have been told first
+            raise TransportError("the monitor did not start")
     return child
 
 

@@ -29,7 +29,7 @@ from tests.wire_values import TestLog
 class Demo:
     """`ctlog-monitor demo`, in a folder; `said` grows."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, until: str = "  stop     Ctrl-C") -> None:
         ports = ["--port", str(free_port(18600)), "--monitor-port", str(free_port(18700))]
         surroundings = {**environment(folder / "heads"), "PYTHONUNBUFFERED": "1"}
         self.said: list[str] = []
@@ -38,7 +38,7 @@ class Demo:
             text=True, env=surroundings, start_new_session=True,
         )  # fmt: skip
         threading.Thread(target=self._read, daemon=True).start()
-        self.until("  stop     Ctrl-C")
+        self.until(until)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -62,6 +62,20 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
     started = Demo(tmp_path)
     yield started
     started.process.kill()
+
+
+@pytest.mark.parametrize("how", ["by Ctrl-C", "by a script"])
+def test_it_is_stopped_before_the_monitor_runs(how: str, tmp_path: Path) -> None:
+    """The monitor was told too, by Ctrl-C, and will never say that it watches: nobody waits for that."""
+    started = Demo(tmp_path, until=" serves ")
+    try:
+        if how == "by Ctrl-C":
+            os.killpg(started.process.pid, signal.SIGINT)
+        else:
+            started.process.send_signal(signal.SIGTERM)
+        assert started.process.wait(made.START_S / 2) == 0
+    finally:
+        started.process.kill()
 
 
 @pytest.mark.trial
