@@ -130,8 +130,8 @@ class _Log:
 def _monitor(place: _Place, url: str, port: int, stopping: threading.Event) -> Child:
     """The monitor, made where it is not there yet, and started.
 
-    Raises TransportError when it ends, or all is to end, before it watches: Ctrl-C reaches it as well, and then it never
-    says that it does.
+    Raises TransportError when it ends, or all is to end, before it watches: Ctrl-C reaches it as well, and then it
+    never says that it does.
     """
     new = not (place.monitor / "state" / "state.sqlite").exists()
     _write_config(place, url, port)

@@ -17,6 +17,7 @@ import pytest
 
 from ctlog.cli.demo import free_port
 from ctlog.cli.program import run_program
+from ctlog.errors import TransportError
 from ctlog.wire.b64 import format_base64
 from monitor.cli import cli
 from monitor.cli import demo as made
@@ -76,6 +77,31 @@ def test_it_is_stopped_before_the_monitor_runs(how: str, tmp_path: Path) -> None
         assert started.process.wait(made.START_S / 2) == 0
     finally:
         started.process.kill()
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_monitor_that_ends_before_it_watches_is_not_waited_for(
+    is_told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Ctrl-C reaches it while it starts."""
+    pem = f"-----BEGIN PUBLIC KEY-----\n{format_base64(TestLog().spki)}\n-----END PUBLIC KEY-----\n"
+    (tmp_path / "log-key.pem").write_text(pem)
+    monkeypatch.setattr(made, "START_S", 3600.0)
+    monkeypatch.setattr(made, "program", lambda name: [sys.executable, "-c", ""])
+    stopping, raised = threading.Event(), []
+    if is_told:
+        stopping.set()
+
+    def start() -> None:
+        try:
+            made._monitor(_Place(tmp_path), "http://127.0.0.1:9/", 9, stopping)
+        except TransportError as error:
+            raised.append(error)
+
+    waiting = threading.Thread(target=start, daemon=True)
+    waiting.start()
+    waiting.join(30)
+    assert len(raised) == 1
 
 
 @pytest.mark.trial
