@@ -15,7 +15,7 @@ from monitor.state.schema import APPLICATION_ID, SCHEMA, UPGRADES, VERSION
 from tests.state_values import NOW
 
 LOG = b"\1" * 32
-OLDER = Path(__file__).parents[2] / "vectors"
+OLDER = Path(__file__).parents[2] / "vectors" / "state"
 CODE, NUMBER = "mine/spc:709J@us-shaken", "mine/number:+12025550123"
 
 
@@ -48,7 +48,8 @@ def test_a_state_that_is_full_of_rows_is_not_taken_for_damaged():
 def older(tmp_path):
     """A state of version 2, full of what a monitor keeps: a certificate's alert answered, a body that is no JSON."""
     connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executescript((OLDER / "monitor-state-v2.sql").read_text())
+    for name in ("v2.sql", "v2-rows.sql"):
+        connection.executescript((OLDER / name).read_text())
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute("PRAGMA user_version = 2")
     connection.execute("INSERT INTO meta VALUES (?, x'31')", (f"ready:{LOG.hex()}",))
