@@ -86,7 +86,9 @@ async def test_our_own_damaged_copy_is_no_accusation(tmp_path):
 async def test_a_cache_that_cannot_be_written_is_no_trouble(tmp_path):
     log, tree = big()
     (tmp_path / "file").write_bytes(b"")
-    await TileReader(log, VerifiedCache(tmp_path / "file")).inclusion_proof(tree, 5)
+    proof = await TileReader(log, VerifiedCache(tmp_path / "file")).inclusion_proof(tree, 5)
+    verify_inclusion(5, 1000, log.tree.hash(Node(0, 5)), proof, tree.root)
+    assert (tmp_path / "file").read_bytes() == b""
 
 
 async def test_no_more_than_so_many_at_once():

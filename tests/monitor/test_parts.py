@@ -100,8 +100,16 @@ async def test_a_damaged_state_ends_everything(kit):
 
 
 async def test_the_end(kit):
-    stuck = asyncio.Event()
-    kit.parts.start("hangs", stuck.wait, lambda: 1.0)
+    ended = []
+
+    async def hang():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("hangs")
+
+    kit.parts.start("hangs", hang, lambda: 1.0)
     await asyncio.sleep(0)
     await kit.parts.close()
     await kit.parts.close()
+    assert ended == ["hangs"]

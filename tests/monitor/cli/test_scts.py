@@ -66,7 +66,8 @@ def test_logs_that_the_state_remembers(monitor: Monitor) -> None:
     value = json.dumps({"specs": [spec_to_json(spec)], "listed": []}).encode()
     monitor.write("monitor.toml", (monitor.folder / "monitor.toml").read_text() + '[log_list]\nsource = "logs.json"\n')
     monitor.state(lambda state: state.answers.put_meta(KEY, value))
-    monitor.here("scts", "add", "cert.pem", "--intermediates", "ca.pem")
+    said = monitor.here("scts", "add", "cert.pem", "--intermediates", "ca.pem", "--json")
+    assert [line["new"] for line in said.lines] == [1]
 
 
 def test_what_does_not_hold_is_said_and_left_out(monitor: Monitor, case: Case) -> None:

@@ -99,7 +99,10 @@ async def test_the_hook_that_is_shown_runs(tmp_path):
     (tmp_path / "page-me").write_text(hook.replace("logger -t ctlog", "cat >> said; echo"))
     (tmp_path / "page-me").chmod(0o755)
     line = tomllib.loads(blocks("toml")[0])["channels"]["pager"]
-    await CommandChannel("pager", line, tmp_path).send(make_letter(CERTIFICATE))
+    letter = make_letter(CERTIFICATE)
+    await CommandChannel("pager", line, tmp_path).send(letter)
+    said = variables(letter)
+    assert (tmp_path / "said").read_text().startswith(f"{said['EVENT']}: {said['SUMMARY']} (for {said['WATCH_ITEM']}, ")
 
 
 def main() -> None:

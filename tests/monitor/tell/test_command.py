@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ctlog.errors import UsageError
 from monitor.tell.channel import DeliveryError
-from monitor.tell.command import CommandChannel, variables
+from monitor.tell.command import EVENTS, CommandChannel, variables
 from monitor.tell.letter import make_letter, trial_letter
 from tests.monitor.tell.test_letter import CERTIFICATE, LIE
 from tests.tell_kit import MORNING, row
@@ -90,14 +90,19 @@ async def test_what_a_ca_writes_is_no_command(tmp_path):
 
 async def test_a_name_of_64_kilobytes_fits(tmp_path):
     letter = make_letter(row(1, summary="x" * 65536, body=json.dumps({"reason": "y" * 500_000}).encode()))
-    await channel(tmp_path, "true").send(letter)
+    await channel(tmp_path, "sh", "-c", 'printf %s "$SUMMARY" | wc -c > summary; cat > document').send(letter)
+    assert int((tmp_path / "summary").read_text()) == len(letter.subject) < 1000
+    assert json.loads((tmp_path / "document").read_bytes())["data"]["reason"] == "y" * 500_000
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(max_size=4), lambda inner: st.dictionaries(
     st.sampled_from(["item", "log", "key", "certificate", "issuer", "rules", "kind", "not_before", "text"]), inner,
     max_size=5), max_leaves=8))  # fmt: skip
 def test_any_document_has_variables(value):
-    variables(make_letter(row(1, body=json.dumps(value).encode())))
+    letter = make_letter(row(1, body=json.dumps(value).encode()))
+    made = variables(letter)
+    assert made["EVENT"] in {*EVENTS.values(), "error"}
+    assert (made["CTLOG_MESSAGE"], made["SUMMARY"]) == (letter.id, letter.subject)
 
 
 # Programs that do not do as they should -----------------------------------------------------------------------------

@@ -247,7 +247,14 @@ async def guarded(identity, folder, peer, **options):
 
 
 async def test_a_stranger_is_told_too(folder, identity):
-    await guarded(identity, folder, answer("HTTP/1.1 204 No Content"))
+    asked, peer = [], answer("HTTP/1.1 204 No Content")
+
+    async def told(reader, writer):
+        asked.append(True)
+        await peer(reader, writer)
+
+    await guarded(identity, folder, told)
+    assert asked == [True]
 
 
 async def test_no_way_leads_inside(folder, identity):
