@@ -27,6 +27,10 @@ class LruCache(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def __contains__(self, key: K) -> bool:
+        """Whether there is a value; that counts as no use of it."""
+        return key in self._items
+
     def get(self, key: K) -> V | None:
         """The value, which now counts as used last; or None."""
         items = self._items

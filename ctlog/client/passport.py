@@ -254,7 +254,7 @@ def _credential(
         if found.is_anchored:  # anybody can make others, and would fill the cache with them
             cache.credentials.put(key, found, 4 * sum(map(len, key)) + 4096)
     text = passport.header.text
-    if found.is_anchored and cache.headers.get(text) is None:
+    if found.is_anchored and text not in cache.headers:
         cache.headers.put(text, passport.header, 2 * len(text) + 256)
     return found
 

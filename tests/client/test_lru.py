@@ -30,6 +30,7 @@ def test_it_is_a_list_with_the_last_used_at_the_end(steps, entries, octets):
             while len(model) > entries or sum(item[2] for item in model) > octets:
                 model.pop(0)
         assert len(cache) == len(model)
+        assert [each in cache for each in range(8)] == [any(item[0] == each for item in model) for each in range(8)]
     for key, value, _ in list(model):
         assert cache.get(key) == value
     cache.clear()

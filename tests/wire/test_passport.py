@@ -6,8 +6,9 @@ import json
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ctlog.errors import InputError, MalformedError, RefusedError
@@ -287,7 +288,12 @@ def test_json_is_written_deterministically():
 
 
 @given(st.binary(min_size=64, max_size=64))
+@example(bytes(64))
+@example(bytes(31) + b"\x80" + bytes(30) + b"\0\x7f")
+@example(b"\xff" * 64)
 def test_signatures_between_their_two_forms(raw):
+    r, s = (int.from_bytes(half, "big") for half in (raw[:32], raw[32:]))
+    assert der_signature(raw) == encode_dss_signature(r, s)
     assert raw_signature(der_signature(raw)) == raw
 
 
